@@ -1,0 +1,3 @@
+"""logpx: models that learn log p(x) through a latent z."""
+
+__version__ = "0.1.0"
