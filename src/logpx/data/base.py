@@ -1,0 +1,219 @@
+"""What a data set is once it is loaded: Spec, Rows, Split and Data, and how rows are divided (floor 6).
+
+Nothing here reads a file or knows a protocol by name.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from logpx.errors import UserError
+
+Kind = Literal["binary", "grey", "integer", "real", "categorical"]
+KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical")
+Share = float | int | None  # a fraction in [0, 1) or a count of rows; None: the default of the source
+
+CHUNK_BYTES = 8 << 20  # a scan holds a handful of arrays of this size: well under 64 MB in all
+
+
+class Spec(NamedTuple):
+    """All that a recipe may look at: the shape of one data point and what its numbers are.
+
+    kind says what a prepared batch holds: `binary` {0, 1}; `grey` values in [0, 1]; `integer` counts or
+    levels >= 0; `real` any value; `categorical` codes 0 .. levels - 1. All are floating point tensors.
+    """
+
+    shape: tuple[int, ...]  # (C, H, W) for images, (P,) for tables
+    kind: Kind
+    levels: int | None = None  # number of categories, or of pixel levels (256); None where neither applies
+
+
+class Rows(Protocol):
+    """N stored rows, read by a tensor of indices or a slice. A Tensor is one; so is MappedRows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Tensor: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class MappedRows:
+    """The rows `index` of an array that stays on disk: each read copies the rows asked for and no others."""
+
+    def __init__(self, array: np.ndarray, index: np.ndarray) -> None:
+        self.array, self.index = array, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self.array.shape[1:])
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        wanted = self.index[index if isinstance(index, slice) else index.cpu().numpy()]
+        order = np.argsort(wanted, kind="stable")  # sorted reads: the disk is walked once, forwards
+        rows = np.empty((len(wanted), *self.array.shape[1:]), self.array.dtype)
+        rows[order] = self.array[wanted[order]]
+        return to_tensor(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows as they are stored, and how a batch is prepared from them."""
+
+    rows: Rows
+    prepare: Callable[
+        [Tensor, torch.Generator | None], Tensor
+    ]  # stored rows -> x of Spec.shape and Spec.kind
+    labels: Tensor | None = None  # int64 (N,): for colouring and for conditioning, never for training on
+    random: bool = False  # True when `prepare` draws and therefore needs a generator (on the rows' device)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def x(self, index: Tensor | slice = slice(None), generator: torch.Generator | None = None) -> Tensor:
+        """The prepared rows, (B, *shape), in the default floating point type."""
+        return self.prepare(self.rows[index], generator)
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set in three splits that never overlap, and all that is needed to load it again."""
+
+    name: str
+    source: str  # what `load` takes to load it again: a name or an absolute path
+    spec: Spec
+    protocol: str  # how pixels became numbers ("dynamic", "grey", ...); "as-is" where that does not apply
+    train: Split
+    held_out: Split
+    test: Split
+    checksum: str  # sha256 (hex) of the stored rows, before any split or protocol
+    note: str  # for people
+    options: dict[str, Any]  # the held_out, test, seed and label that `load` was given
+    columns: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None  # classes[k] is the name of label k
+    log_density: Callable[[Tensor], Tensor] | None = None  # exact log p(x): (B, P) -> (B,), nats, float64
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.spec.shape
+
+    @property
+    def kind(self) -> Kind:
+        return self.spec.kind
+
+    def describe(self) -> dict[str, Any]:
+        """What run.json keeps; `load` with its source, protocol, kind and options gives the same again."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "protocol": self.protocol,
+            "shape": list(self.spec.shape),
+            "kind": self.spec.kind,
+            "levels": self.spec.levels,
+            "counts": {"train": len(self.train), "held_out": len(self.held_out), "test": len(self.test)},
+            "checksum": self.checksum,
+            "note": self.note,
+            "columns": None if self.columns is None else list(self.columns),
+            "classes": None if self.classes is None else list(self.classes),
+            **self.options,
+        }
+
+
+@dataclass
+class Stored:
+    """What a reader hands over: arrays as they lie in the source, (N, ...), not yet checked or divided."""
+
+    name: str
+    source: str
+    x: np.ndarray
+    test: np.ndarray | None = None  # the source's own test rows
+    labels: np.ndarray | None = None
+    test_labels: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    log_density: Callable[[Tensor], Tensor] | None = None
+    levels: int | None = None  # set where the reader knows that these are pixels
+    protocol: str = "grey"  # the default for pixels
+    held_out: float | int = 0.1
+    in_order: bool = (
+        False  # True: the held-out rows are the last ones, by convention; False: a seeded permutation
+    )
+    note: str = ""
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether the array lies on disk; a view of a memory map (a new axis, say) is still one."""
+    return isinstance(array, np.memmap)
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """A tensor of the same values, in a wider type where torch lacks theirs (uint64 becomes float64)."""
+    keep = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+    dtype = array.dtype.newbyteorder("=")
+    wider: dict[str, Any] = {"b": np.uint8, "u": np.result_type(dtype, np.int64), "f": np.float64}
+    target = dtype if dtype.name in keep else np.dtype(wider[dtype.kind])
+    return torch.from_numpy(np.require(array.astype(target, copy=False), requirements=["C", "W"]))
+
+
+def take(array: np.ndarray, index: np.ndarray) -> Rows:
+    """The rows `index`: a tensor, or for an array on disk a view that reads on demand."""
+    return MappedRows(array, index) if is_mapped(array) else to_tensor(array[index])
+
+
+def chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """(first row, rows in memory and in native byte order), a few megabytes at a time."""
+    row_bytes = max(1, array.dtype.itemsize * math.prod(array.shape[1:]))
+    step = max(1, CHUNK_BYTES // row_bytes)
+    for start in range(0, len(array), step):
+        part = np.asarray(array[start : start + step])
+        yield start, np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("="))
+
+
+def count(share: float | int, n: int, what: str) -> int:
+    """How many of n rows a fraction or a count means; a fraction > 0 gives at least one row when n >= 3."""
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < math.inf:
+        raise UserError(
+            f"{what}={share!r} is neither a fraction in [0, 1) nor a count of rows; give one of these."
+        )
+    if isinstance(share, float) and share >= 1:
+        raise UserError(
+            f"{what}={share} as a fraction must lie in [0, 1); for a count of rows give an integer."
+        )
+    if isinstance(share, int):
+        return share
+    return max(round(share * n), 1 if share > 0 and n >= 3 else 0)
+
+
+def divide(
+    stored: Stored, held_out: Share, test: Share, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers in stored.x of train, held-out and test rows (none of these when the source has its own).
+
+    Raises:
+        UserError: nothing would be left to train on, or `test` is set for a source with its own test rows.
+    """
+    n = len(stored.x)
+    if stored.test is not None and test is not None:
+        raise UserError(
+            f"{stored.name} has {len(stored.test):,} test rows of its own; leave out test={test!r}."
+        )
+    k = count(stored.held_out if held_out is None else held_out, n, "held_out")
+    m = 0 if stored.test is not None else count(0.1 if test is None else test, n, "test")
+    if k + m >= n:
+        raise UserError(
+            f"{stored.name} has {n:,} rows, so {k:,} held out and {m:,} for testing leave none to train on; "
+            "lower held_out or test."
+        )
+    # RandomState's stream is frozen for good, unlike default_rng's: a split must be the same in ten years
+    order = np.arange(n) if stored.in_order else np.random.RandomState(seed).permutation(n)
+    train, kept, rest = np.split(order, [n - k - m, n - m])
+    return np.sort(train), np.sort(kept), np.sort(rest)

@@ -1,0 +1,161 @@
+"""Protocols: how stored pixels become the x of a model, kept apart and named in every result (floor 6).
+
+    grey        level / (levels - 1), in [0, 1]
+    dynamic     training rows: x ~ Bernoulli(grey), anew at each read; held-out and test rows: drawn once
+    static      every row: x ~ Bernoulli(grey), drawn once ("static:SEED")
+    threshold   1 where grey >= 0.5
+    integer     the levels themselves, 0 .. levels - 1
+    as-is       not pixels, or pixels whose `kind` was set by hand: the stored numbers
+
+Likelihoods under different protocols are likelihoods of different data: never in one column of a table.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from logpx.data.base import Kind, MappedRows, Rows, to_tensor
+from logpx.errors import UserError
+
+AS_IS = "as-is"
+KIND_OF: dict[str, Kind] = {
+    "grey": "grey",
+    "dynamic": "binary",
+    "threshold": "binary",
+    "static": "binary",
+    "integer": "integer",
+}
+EVALUATION_SEED = (
+    777  # of Tomczak & Welling's code for the VampPrior (2018), whose dynamic test set is drawn once
+)
+Part = Literal["train", "held_out", "test"]
+Prepare = Callable[[Tensor, torch.Generator | None], Tensor]
+
+
+def parse(protocol: str, possible: tuple[str, ...], seed: int, name: str) -> str:
+    """The protocol's full name ("static" becomes "static:SEED").
+
+    Raises:
+        UserError: it is not among the possible ones, or its seed is not an integer >= 0.
+    """
+    base, _, number = protocol.partition(":")
+    if base not in possible or (number and base != "static"):
+        offered = (
+            ", ".join(possible) or "none but 'as-is', because its values are neither pixels nor within [0, 1]"
+        )
+        raise UserError(f"Protocol {protocol!r} does not apply to {name}; possible: {offered}.")
+    if base != "static":
+        return base
+    number = number or str(seed)
+    if not number.isdecimal() or int(number) >= 2**32:
+        raise UserError(f"Protocol {protocol!r} needs an integer seed from 0 to 2**32 - 1, as in 'static:0'.")
+    return f"static:{int(number)}"
+
+
+def sentence(protocol: str, levels: int | None) -> str:
+    """What the protocol did, for people."""
+    base, _, seed = protocol.partition(":")
+    grey = f"level / {levels - 1}" if levels else "the stored value"
+    return {
+        "grey": f"grey: {grey}, not binarised",
+        "dynamic": "dynamically binarised: training pixels are drawn from Bernoulli(grey) anew at each read, "
+        f"held-out and test pixels were drawn once (seed {EVALUATION_SEED})",
+        "static": f"statically binarised: every pixel was drawn from Bernoulli(grey) once (seed {seed})",
+        "threshold": "binarised by a threshold: 1 where grey >= 0.5",
+        "integer": f"integer pixel levels 0 to {(levels or 1) - 1}",
+    }[base]
+
+
+def as_float(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """The stored numbers in the default floating point type."""
+    return rows.to(torch.get_default_dtype())
+
+
+def greys(levels: int | None) -> Prepare:
+    """level / (levels - 1); values that already lie in [0, 1] (levels None) stay as they are."""
+    top = (levels or 2) - 1
+
+    def prepare(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return as_float(rows) / top
+
+    return prepare
+
+
+def above_half(levels: int | None) -> Prepare:
+    """1 where grey >= 0.5, decided on the stored levels so that no rounding takes part."""
+    top = (levels or 2) - 1
+
+    def prepare(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return as_float(2 * rows.double() >= top)
+
+    return prepare
+
+
+def bernoulli(levels: int | None) -> Prepare:
+    """x ~ Bernoulli(grey), drawn with the generator given, which must live on the rows' device."""
+    grey = greys(levels)
+
+    def draw(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if generator is None:
+            raise UserError(
+                "Training pixels are drawn anew at each read, so pass generator=torch.Generator()."
+            )
+        return torch.bernoulli(grey(rows, None), generator=generator)
+
+    return draw
+
+
+class DrawnRows:
+    """x ~ Bernoulli(grey) for rows on disk: row i has its own stream, so each read sees the same bits."""
+
+    def __init__(self, rows: MappedRows, levels: int | None, seed: int, part: int) -> None:
+        self.rows, self.grey, self.key = rows, greys(levels), (seed << 2) + part
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.rows.shape
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        grey = self.grey(self.rows[index], None)
+        at = torch.arange(len(self))[index if isinstance(index, slice) else index.cpu()]
+        for i, p in zip(at.tolist(), grey, strict=True):
+            u = np.random.Generator(np.random.Philox(key=[self.key, i])).random(p.shape)
+            p.copy_(torch.from_numpy(u < p.double().numpy()))
+        return grey.to(torch.uint8)
+
+
+def drawn_once(rows: Rows, levels: int | None, seed: int, part: Part) -> Rows:
+    """uint8 rows of {0, 1}, x ~ Bernoulli(grey) with a fixed seed; in memory unless the rows lie on disk.
+
+    The test rows of the dynamic protocol are exactly `RandomState(777).binomial(1, grey)`; each part has a
+    stream of its own, so that the test set does not move when the size of the held-out set does.
+    """
+    number = ("test", "train", "held_out").index(part)
+    if isinstance(rows, MappedRows):
+        return DrawnRows(rows, levels, seed, number)
+    random = np.random.RandomState([seed, number] if number else seed)
+    drawn = np.empty(rows.shape, np.uint8)
+    for start in range(0, len(rows), 1000):  # in pieces: the draws are the same, the float64 copy is small
+        grey = rows[start : start + 1000].double().numpy() / ((levels or 2) - 1)
+        drawn[start : start + 1000] = random.binomial(1, grey)
+    return to_tensor(drawn)
+
+
+def apply(protocol: str, rows: Rows, levels: int | None, part: Part) -> tuple[Rows, Prepare, bool]:
+    """(rows to keep, how a batch is prepared from them, whether that draws) for one split."""
+    base, _, seed = protocol.partition(":")
+    if base == "grey":
+        return rows, greys(levels), False
+    if base == "threshold":
+        return rows, above_half(levels), False
+    if base == "dynamic" and part == "train":
+        return rows, bernoulli(levels), True
+    if base in ("dynamic", "static"):
+        return drawn_once(rows, levels, int(seed or EVALUATION_SEED), part), as_float, False
+    return rows, as_float, False

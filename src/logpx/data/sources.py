@@ -1,0 +1,117 @@
+"""`load`: from a name or a path to a Data (floor 6)."""
+
+import difflib
+from os import PathLike
+from pathlib import Path
+
+from logpx.data import images, synthetic
+from logpx.data.base import Data, Kind, Share, Stored
+from logpx.data.build import build
+from logpx.data.protocols import AS_IS, KIND_OF
+from logpx.data.table import READERS, refuse_label
+from logpx.errors import UserError
+
+
+def names() -> dict[str, str]:
+    """Every named data set and one line about it."""
+    pictures = {
+        "mnist": "handwritten digits, 60,000 + 10,000 images of 28 x 28, shipped with logpx",
+        "fashion-mnist": "clothes in the format of MNIST; from LOGPX_DATA, or fetched with LOGPX_DOWNLOAD=1",
+        "digits": "scikit-learn's handwritten digits, 1,797 images of 8 x 8 with 17 levels",
+    }
+    return pictures | {name: f"synthetic: {line}" for name, (_, line) in synthetic.MAKERS.items()}
+
+
+def load(
+    source: str | Path,
+    *,
+    protocol: str | None = None,
+    kind: Kind | None = None,
+    held_out: Share = None,
+    test: Share = None,
+    seed: int = 0,
+    label: str | None = None,
+    download: bool = False,
+) -> Data:
+    """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, or a folder of images.
+
+    Args:
+        source: the name or path; "mnist:grey" carries the protocol.
+        protocol: how pixels are read: grey, dynamic, threshold, static (static:SEED) or integer.
+        kind: what the numbers are, when it should not be inferred from them.
+        held_out: fraction or count of rows kept for early stopping (5,000 for MNIST, otherwise 0.1).
+        test: fraction or count of rows kept for testing (0.1), unless the source has test rows of its own.
+        seed: of the splits, the static protocol and the synthetic sets.
+        label: the column (array, in .npz and .h5) that holds labels instead of data.
+        download: fetch Fashion-MNIST when it is not on this machine.
+
+    Raises:
+        UserError: one sentence on what is wrong with the source or the options.
+    """
+    where, carried = split_source(source)
+    if carried and protocol not in (None, carried):
+        raise UserError(
+            f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them."
+        )
+    stored = read(where, seed=seed, label=label, download=download)
+    return build(
+        stored,
+        protocol=carried or protocol,
+        kind=kind,
+        held_out=held_out,
+        test=test,
+        seed=seed,
+        label=label,
+    )
+
+
+def split_source(source: str | Path) -> tuple[str | Path, str | None]:
+    """("mnist", "grey") from "mnist:grey"; a path that exists, colon and all, is left alone."""
+    if not isinstance(source, str) or ":" not in source or Path(source).exists():
+        return source, None
+    for i in [i for i, character in enumerate(source) if character == ":"]:
+        where, protocol = source[:i], source[i + 1 :]
+        if where in names() or (protocol.partition(":")[0] in (*KIND_OF, AS_IS) and Path(where).exists()):
+            return where, protocol
+    return source, None
+
+
+def read(source: str | Path, *, seed: int, label: str | None, download: bool) -> Stored:
+    """The stored rows of a name or a path."""
+    if isinstance(source, str) and source in names():
+        if label is not None:
+            raise UserError(
+                f"label={label!r} does not apply to {source}, which has its labels already; leave it out."
+            )
+        return read_name(source, seed, download)
+    if not isinstance(source, str | PathLike) or not str(source):
+        raise UserError(
+            f"load needs a name or a path, not {type(source).__name__}; for arrays use from_array."
+        )
+    path = Path(source).expanduser()
+    if path.is_dir():
+        refuse_label(path, label, "folders of images")
+        return images.folder(path.resolve())
+    if not path.exists():
+        raise UserError(not_found(str(source)))
+    if path.suffix.lower() not in READERS:
+        raise UserError(f"{path} is of no known type; give {', '.join(READERS)}, or a folder of images.")
+    return READERS[path.suffix.lower()](path.resolve(), label)
+
+
+def read_name(name: str, seed: int, download: bool) -> Stored:
+    """The stored rows of a named set."""
+    if name in synthetic.MAKERS:
+        return synthetic.read(name, seed)
+    if name == "fashion-mnist":
+        return images.fashion_mnist(download)
+    return images.mnist() if name == "mnist" else images.digits()
+
+
+def not_found(source: str) -> str:
+    """The sentence for a name that is not known and a file that is not there."""
+    if Path(source).suffix.lower() in READERS or "/" in source or "\\" in source:
+        return f"There is no file or folder {source}; check the path."
+    close = difflib.get_close_matches(source.lower().partition(":")[0], names(), n=2)
+    hint = f"did you mean {' or '.join(close)}? Known are" if close else "known are"
+    return f"There is no data set or file {source!r}; {hint}: {', '.join(names())}, or a path."

@@ -1,0 +1,203 @@
+"""Users' files: .npy (memory-mapped), .npz, .csv, .parquet, .h5 (floor 6). Nothing is ever unpickled."""
+
+import codecs
+import csv
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logpx.data.arrays import is_number, missing, place, plain_array, stack_columns
+from logpx.data.base import Stored
+from logpx.data.reading import reading, size_on_disk
+from logpx.errors import UserError
+
+DATA, TEST = ("x_train", "train", "x", "data"), ("x_test", "test")
+LABELS, TEST_LABELS = ("y_train", "train_labels", "y", "labels"), ("y_test", "test_labels")
+
+
+# --- arrays -------------------------------------------------------------------------------------------------
+
+
+def npy(path: Path, label: str | None) -> Stored:
+    """A .npy array of any size; it stays on disk and rows are read when asked for."""
+    refuse_label(path, label, ".npy files")
+    with reading(path, "a .npy array"):
+        x = np.lib.format.open_memmap(path, mode="r")
+    return Stored(name=path.name, source=str(path), x=x)
+
+
+def npz(path: Path, label: str | None) -> Stored:
+    """An archive of arrays: x_train and x_test, or x, or its only array; labels in y, y_train, y_test."""
+    with reading(path, "a .npz archive"):
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip file, or it is cut short")
+        with np.load(path, allow_pickle=False) as archive:
+            return choose(path, archive.files, lambda key: archive[key], label)
+
+
+def h5(path: Path, label: str | None) -> Stored:
+    """An HDF5 file with the data sets that `npz` looks for; read into memory."""
+    with reading(path, "an HDF5 file"):
+        import h5py
+
+        with h5py.File(path, "r") as file:
+            found: dict[str, Any] = {}
+            file.visititems(lambda key, item: found.update({key: item}) if hasattr(item, "dtype") else None)
+            return choose(path, list(found), lambda key: h5_array(path, key, found[key]), label)
+
+
+def h5_array(path: Path, key: str, dataset: Any) -> np.ndarray:
+    """One data set in memory, unless it claims more than its file could hold.
+
+    deflate cannot shrink anything below 1/1032 of its size: a larger claim is an empty or a hostile header.
+    """
+    if dataset.nbytes > max(2**28, 1032 * size_on_disk(path)):
+        raise UserError(
+            f"{key} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold; check it."
+        )
+    return np.asarray(dataset.asstr()[()], dtype=str) if dataset.dtype.kind in "OS" else dataset[()]
+
+
+def choose(path: Path, keys: list[str], get: Callable[[str], np.ndarray], label: str | None) -> Stored:
+    """Pick the arrays out of an archive by their names."""
+    if label is not None and label not in keys:
+        raise UserError(
+            f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}."
+        )
+    y, test, test_y = label or find(keys, LABELS), find(keys, TEST), find(keys, TEST_LABELS)
+    rest = [key for key in keys if key not in (y, test, test_y)]
+    x = find(rest, DATA) or only(path, rest)
+    ignored = sorted(key for key in rest if key != x)
+    return Stored(
+        name=path.name,
+        source=str(path),
+        x=plain_array(get(x), f"{x} in {path}"),
+        test=None if test is None else plain_array(get(test), f"{test} in {path}"),
+        labels=None if y is None else plain_array(get(y), f"{y} in {path}", text=True),
+        test_labels=None if test is None or test_y is None else plain_array(get(test_y), test_y, text=True),
+        note=f"ignored: {', '.join(ignored)}" if ignored else "",
+    )
+
+
+def find(keys: list[str], words: tuple[str, ...]) -> str | None:
+    """The first key that equals one of the words, in the words' order, upper or lower case."""
+    return next((key for word in words for key in keys if key.lower() == word), None)
+
+
+def only(path: Path, keys: list[str]) -> str:
+    """The single key there is."""
+    if len(keys) != 1:
+        held = ", ".join(sorted(keys)) or "none"
+        raise UserError(f"{path} must hold one array, or name its data x or x_train; it has {held}.")
+    return keys[0]
+
+
+def refuse_label(path: Path, label: str | None, what: str) -> None:
+    """label= is for sources whose parts have names."""
+    if label is not None:
+        raise UserError(f"label={label!r} does not apply to {path}: {what} have no columns; leave it out.")
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+
+def csv_file(path: Path, label: str | None) -> Stored:
+    """A text table with commas, semicolons or tabs, with or without a line of names; every column numeric."""
+    header, delimiter = first_line(path)
+    with reading(path, "a table of comma-separated values"):
+        from pyarrow import csv as arrow
+
+        bare = all(is_number(cell) for cell in header)
+        names = [f"column {i}" for i in range(len(header))] if bare else header
+        table = arrow.read_csv(
+            path,
+            read_options=arrow.ReadOptions(column_names=names, skip_rows=0 if bare else 1),
+            parse_options=arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        )
+    return from_arrow(path, table, label)
+
+
+def first_line(path: Path) -> tuple[list[str], str]:
+    """(cells of the first line, the delimiter: whichever of comma, semicolon and tab it holds most often).
+
+    Raises:
+        UserError: the file is empty, or is not text.
+    """
+    with reading(path, "text"), path.open("rb") as file:
+        start = file.read(1 << 20)
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{path} is not text in UTF-8, whatever its name says; check the file.")
+    line = next(iter(text.splitlines()), "")
+    if not line.strip():
+        raise UserError(
+            f"{path} is empty or begins with an empty line; its first line must be names or numbers."
+        )
+    delimiter = max(",;\t", key=line.count)
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))], delimiter
+
+
+def parquet(path: Path, label: str | None) -> Stored:
+    """A parquet table; every column numeric."""
+    with reading(path, "a parquet table"):
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.ParquetFile(path).read()
+    return from_arrow(path, table, label)
+
+
+def from_arrow(path: Path, table: Any, label: str | None) -> Stored:
+    """Columns to rows: the label apart, the others numeric and without gaps."""
+    names = list(table.column_names)
+    if not table.num_rows:
+        raise UserError(f"{path} is empty: it has columns but no rows; give at least 2 rows.")
+    if label is not None and label not in names:
+        raise UserError(f"{path} has no column {label!r}; it has {', '.join(names[:20])}.")
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise UserError(f"{path} has two columns named {twice!r}; rename one of them.")
+    kept = [i for i, name in enumerate(names) if name != label]
+    y = None if label is None else column(path, label, table.column(names.index(label)))
+    if y is not None and y.dtype.kind == "O":
+        y = y.astype(str)
+        if "" in y:
+            raise UserError(missing(str(path), place(int((y == "").argmax()), f"column {label!r}")))
+    columns = [column(path, names[i], table.column(i)) for i in kept]
+    kept_names = tuple(names[i] for i in kept)
+    x = stack_columns(kept_names, columns, str(path))
+    return Stored(name=path.name, source=str(path), x=x, labels=y, columns=kept_names)
+
+
+def column(path: Path, name: str, values: Any) -> np.ndarray:
+    """One arrow column as numpy; decimals become floats, whatever is not a number becomes objects."""
+    import pyarrow as pa
+
+    if values.null_count:
+        row = values.is_null().to_pylist().index(True)
+        raise UserError(missing(str(path), place(row, f"column {name!r}")))
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    if (
+        pa.types.is_integer(values.type)
+        or pa.types.is_floating(values.type)
+        or pa.types.is_boolean(values.type)
+    ):
+        return values.to_numpy()
+    return np.array([*values.to_pylist(), None], dtype=object)[:-1]  # the None keeps lists from becoming axes
+
+
+READERS: Mapping[str, Callable[[Path, str | None], Stored]] = {
+    ".npy": npy,
+    ".npz": npz,
+    ".csv": csv_file,
+    ".tsv": csv_file,
+    ".parquet": parquet,
+    ".h5": h5,
+    ".hdf5": h5,
+}
