@@ -1,0 +1,263 @@
+"""Evaluation (floor 5): log p(x) with an error bar, the terms of an objective on held-out rows, and who is at work in z.
+
+Everything returned here is a log-probability (higher is better) in nats per data point, or says that it is a score.
+The functions know Draw, not parts: any model that answers `encode` and `at` is evaluated by the same lines.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, kl_divergence
+
+from logpx.distributions import is_density
+from logpx.errors import UserError
+from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
+from logpx.model import VAE, Batch
+from logpx.objectives import Objective
+
+Progress = Callable[[int, int], None]
+SAMPLES_AT_ONCE = 64  # draws of one tile of noise
+
+
+class Rows(Protocol):
+    """What `evidence` reads: a tensor (N, *shape), or anything with a length that prepares a slice of rows."""
+
+    def __len__(self) -> int: ...
+    def x(self, index: slice, /) -> Tensor: ...
+
+
+def rows_of(data: Tensor | Rows, index: slice) -> Tensor:
+    return data[index] if isinstance(data, Tensor) else data.x(index)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An estimate of log p(x) for each of n points, and what it is worth.
+
+    kind            "exact", "lower bound" (L_k <= log p(x) in expectation), or "score" where p(x|z) is no density.
+    per_point (n,)  nats; `mean` its average, `standard_error` that average's error from having n points only,
+                    `monte_carlo_error` the part of the error that more samples would remove.
+    ess, khat (n,)  effective sample size of the k weights and the Pareto shape of their tail (above 0.7: distrust).
+    bits_per_dim    -mean / (dims log 2); None for a score.
+    """
+
+    per_point: Tensor
+    kind: str
+    dims: int
+    samples: int | None = None
+    ess: Tensor | None = None
+    khat: Tensor | None = None
+
+    @property
+    def mean(self) -> float:
+        return self.per_point.mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        n = len(self.per_point)
+        return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
+
+    @property
+    def monte_carlo_error(self) -> float:
+        """Standard error of the mean over points from sampling z: var(log w-bar_i) = 1/ESS_i - 1/k to first order."""
+        if self.ess is None or self.samples is None:
+            return 0.0
+        return (1 / self.ess - 1 / self.samples).clamp_min(0).sum().sqrt().item() / len(self.per_point)
+
+    @property
+    def bits_per_dim(self) -> float | None:
+        return None if self.kind == "score" else -self.mean / (self.dims * math.log(2))
+
+    @property
+    def name(self) -> str:
+        """ "log p(x)", "L_100", or "score": what the number is called wherever it is printed."""
+        if self.kind == "exact":
+            return "log p(x)"
+        return f"L_{self.samples}" if self.kind == "lower bound" else f"grey score (k = {self.samples})"
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers for a table or a JSON object."""
+        finite = {} if self.khat is None else {"khat": self.khat.nanmedian().item()}
+        if self.ess is not None and self.khat is not None:
+            finite |= {
+                "khat_above_0.7": (self.khat > 0.7).double().mean().item(),
+                "ess": self.ess.mean().item(),
+                "ess_min": self.ess.min().item(),
+            }
+        numbers = {
+            "kind": self.kind,
+            "name": self.name,
+            "unit": "nats per data point",
+            "value": self.mean,
+            "standard_error": self.standard_error,
+            "monte_carlo_error": self.monte_carlo_error,
+            "samples": self.samples,
+            "points": len(self.per_point),
+            "bits_per_dim": self.bits_per_dim,
+            **finite,
+        }
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
+
+    def __str__(self) -> str:
+        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
+        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {len(self.per_point):,} points"
+        return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
+
+
+@torch.no_grad()
+def evidence(
+    model: VAE,
+    data: Tensor | Rows,
+    *,
+    samples: int = 100,
+    seed: int = 0,
+    memory: int = 256 * 2**20,
+    progress: Progress | None = None,
+) -> Evidence:
+    """L_k = mean over x of log 1/k sum_j p(x, z_j)/q(z_j | x), z_j ~ q(z | x) (Burda et al. 2016, eq. 8), or exactly.
+
+    data     x (N, *shape), or a split that prepares its rows.
+    samples  k, honoured exactly; ignored (and reported as None) where the model knows its marginal p(x).
+    memory   bytes that decoding may use at once; it changes the speed, not the result.
+
+    Each point is encoded once. The noise of a point depends on `seed` and its position only, so neither the other
+    rows nor `memory` change its value (beyond rounding). Raises UserError for a model without a prior, samples < 1,
+    no rows, or a non-finite estimate.
+    """
+    if samples < 1:
+        raise UserError(f"samples is {samples}: at least one draw per point is needed.")
+    if len(data) == 0:
+        raise UserError("There are no rows to evaluate: this split is empty.")
+    with evaluating(model), torch.random.fork_rng(_cuda(model)):
+        if model.marginal is not None:
+            return _exact(model, data, progress)
+        return _importance(model, data, samples, seed, memory, progress)
+
+
+def _exact(model: VAE, data: Tensor | Rows, progress: Progress | None) -> Evidence:
+    law, parts = model.marginal(), []  # type: ignore[misc]
+    for start in range(0, len(data), 4096):
+        x = _placed(rows_of(data, slice(start, start + 4096)), model)
+        parts.append(law.log_prob(x).cpu())
+        _tell(progress, start + len(x), len(data))
+    return Evidence(_finite(torch.cat(parts)), "exact", math.prod(law.event_shape))
+
+
+def _importance(model: VAE, data: Tensor | Rows, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
+    P = math.prod(rows_of(data, slice(0, 1)).shape[1:])
+    rows = max(1, min(128, 2**17 // P, 2**22 // k))  # points of one tile: set by the problem, never by `memory`
+    pairs = max(rows, memory // (6 * P * 8))
+    parts, density = [], True
+    for tile, start in enumerate(range(0, len(data), rows)):
+        x = _placed(rows_of(data, slice(start, start + rows)), model)
+        n = len(x)
+        x = torch.cat([x, x[-1:].expand(rows - n, *x.shape[1:])])  # a short tile draws the same noise as a full one
+        log_w, density = _log_weights(model, Batch(x), k, seed * 1_000_003 + tile, max(1, pairs // rows))
+        log_w = log_w[:, :n]
+        parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
+        _tell(progress, start + n, len(data))
+    per_point, ess, khat = torch.cat(parts, 1)
+    return Evidence(_finite(per_point), "lower bound" if density else "score", P, k, ess, khat)
+
+
+def _log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tuple[Tensor, bool]:
+    """log w (k, B) in float64, q evaluated once, the decoder on `at_once` draws at a time."""
+    q, parts, density = model.encode(batch), [], True
+    for tile, done in enumerate(range(0, k, SAMPLES_AT_ONCE)):
+        torch.manual_seed(seed * 8191 + tile)
+        z = q.rsample((min(SAMPLES_AT_ONCE, k - done),))
+        for piece in z.split(at_once):
+            draw = model.at(batch, q, piece)
+            density = is_density(draw.px)
+            parts.append(draw.log_w().double())
+    return torch.cat(parts), density
+
+
+def _finite(per_point: Tensor) -> Tensor:
+    bad = (~per_point.isfinite()).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise UserError(
+            f"The evidence of row {row} is {per_point[row].item()}: the model's weights or this row are broken."
+        )
+    return per_point.double()
+
+
+@torch.no_grad()
+def expected_terms(
+    objective: Objective, model: VAE, data: Tensor | Rows, *, batch_size: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """Each term of the objective averaged over all rows, every row weighing the same, with the noise of `seed`.
+
+    It is the function that a training epoch runs, without gradients: equal data and noise give equal numbers.
+    """
+    totals: dict[str, Tensor] = {}
+    with evaluating(model), torch.random.fork_rng(_cuda(model)):
+        torch.manual_seed(seed)
+        for start in range(0, len(data), batch_size):
+            x = _placed(rows_of(data, slice(start, start + batch_size)), model)
+            for name, value in objective(model, Batch(x)).terms.items():
+                totals[name] = totals.get(name, torch.zeros_like(value)) + len(x) * value
+    return {name: (total / len(data)).item() for name, total in totals.items()}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Who is at work: KL_i = E_x KL(q(z_i|x) || p(z_i)) and Var_x E[z_i|x], each (D,); active where the latter >= 0.01.
+
+    kl is None where q does not factorise over dimensions. (Burda et al. 2016, section 5.1; threshold on the variance.)
+    """
+
+    kl: Tensor | None
+    variance_of_means: Tensor
+
+    @property
+    def active(self) -> int:
+        return int((self.variance_of_means >= 0.01).sum())
+
+
+@torch.no_grad()
+def usage(model: VAE, data: Tensor | Rows, *, rows: int = 10_000) -> Usage:
+    """Per-dimension use of the latent space over the first `rows` rows; raises UserError for fewer than two."""
+    if min(len(data), rows) < 2:
+        raise UserError("Use of the latent space is a variance over rows: at least two are needed.")
+    kls, means = [], []
+    with evaluating(model):
+        for start in range(0, min(len(data), rows), 1000):
+            batch = Batch(_placed(rows_of(data, slice(start, min(start + 1000, rows))), model))
+            q, p = model.encode(batch), model.prior and model.prior(None)
+            means.append(q.mean)
+            if isinstance(q, Independent) and isinstance(p, Independent):
+                kls.append(kl_divergence(q.base_dist, p.base_dist))
+    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, torch.cat(means).var(0).cpu())
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and back in the mode it had."""
+    mode = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(mode)
+
+
+def _placed(x: Tensor, model: torch.nn.Module) -> Tensor:
+    like = next(model.parameters())
+    return x.to(like.device, like.dtype)
+
+
+def _cuda(model: torch.nn.Module) -> list[int]:
+    device = next(model.parameters()).device
+    return [device.index or 0] if device.type == "cuda" else []
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress:
+        progress(done, total)

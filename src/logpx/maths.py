@@ -1,0 +1,125 @@
+"""Pure functions on tensors (floor 0): log-space means, the continuous Bernoulli's constants, the generalised Pareto fit.
+
+Nothing here knows a distribution object or a network. Every function works in the dtype it is given and is tested
+alone, in float64, against another implementation.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_mean_exp(a: Tensor, dim: int = 0) -> Tensor:
+    """log((1/K) sum_k exp(a_k)) over `dim`, K its length: the estimator inside every importance-weighted bound."""
+    return torch.logsumexp(a, dim) - math.log(a.shape[dim])
+
+
+def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
+    """x a - softplus(a), elementwise: log Bernoulli(x; sigmoid(a)), finite for every finite logit a.
+
+    For x strictly between 0 and 1 this is minus the binary cross-entropy, which is no log-density.
+    """
+    return x * logits - F.softplus(logits, threshold=40)  # torch's own threshold of 20 drops 2e-9 nats
+
+
+# --- continuous Bernoulli (Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845), in its logit a -------------------------
+# With l = sigmoid(a) the normaliser 2 artanh(1 - 2l)/(1 - 2l) is a / tanh(a/2): no cancellation is left except at
+# a = 0, where a series takes over. torch's own law works in l, which float32 rounds to 1 from a = 17 on.
+
+_SERIES_BELOW = 0.25  # |a| under which the series are used: their first dropped terms are below 1e-14 there
+
+
+def _magnitude(a: Tensor) -> Tensor:
+    """|a|, with the series' region replaced by 1 so that the branch not taken sends no nan into the gradient."""
+    b = a.abs()
+    return torch.where(b < _SERIES_BELOW, torch.ones_like(b), b)
+
+
+def _polynomial(t: Tensor, *coefficients: float) -> Tensor:
+    """c0 + c1 t + c2 t^2 + ... by Horner's rule."""
+    total = torch.full_like(t, coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = total * t + c
+    return total
+
+
+def continuous_bernoulli_log_norm(a: Tensor) -> Tensor:
+    """log C(a) = log(a / tanh(a/2)), so that log p(x) = a x - softplus(a) + log C(a) on [0, 1]."""
+    series = _polynomial(a.square(), math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214400)
+    b = _magnitude(a)
+    closed = b.log() + torch.log1p(torch.exp(-b)) - torch.log(-torch.expm1(-b))
+    return torch.where(a.abs() < _SERIES_BELOW, series, closed)
+
+
+def continuous_bernoulli_mean(a: Tensor) -> Tensor:
+    """E x = 1/(1 - e^{-a}) - 1/a, which runs from 0 (a -> -inf) through 1/2 (a = 0) to 1."""
+    series = 0.5 + a * _polynomial(a.square(), 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
+    b = _magnitude(a)
+    upper = -1 / torch.expm1(-b) - 1 / b
+    return torch.where(a.abs() < _SERIES_BELOW, series, torch.where(a > 0, upper, 1 - upper))
+
+
+def continuous_bernoulli_icdf(u: Tensor, a: Tensor) -> Tensor:
+    """x with F(x) = (e^{a x} - 1)/(e^a - 1) = u, for u in [0, 1], both ends included (torch.rand does return 0).
+
+    x = log(1 - u + u e^a)/a is 1/a times the cumulant generating function of Bernoulli(u), whose first five cumulants
+    are the series at a = 0; elsewhere it is written in e^{-|a|}, so that nothing overflows.
+    """
+    s = torch.where(a > 0, u, 1 - u)  # the law of 1 - x is the law at -a
+    b = a.abs().clamp_min(0.01)
+    shrink = (1 - s) * torch.expm1(-b)  # log(s + (1 - s) e^-b), exact near 0 by log1p, near -b by logaddexp
+    log_w = torch.where(
+        shrink > -0.5, torch.log1p(shrink.clamp_min(-0.5)), torch.logaddexp(s.log(), torch.log1p(-s) - b)
+    )
+    closed = torch.where(a > 0, 1 + log_w / b, -log_w / b).clamp(0, 1)  # rounding leaves no x outside
+    c = u * (1 - u)  # the variance; the cumulants are u, c, c (1 - 2u), c (1 - 6c), c (1 - 2u)(1 - 12c)
+    odd = c * (1 - 2 * u)
+    series = u + a * (c / 2 + a * (odd / 6 + a * (c * (1 - 6 * c) / 24 + a * odd * (1 - 12 * c) / 120)))
+    return torch.where(a.abs() < 0.01, series, closed)
+
+
+# --- how heavy is the tail of the importance weights ------------------------------------------------------------------
+
+
+def generalized_pareto_shape(exceedances: Tensor) -> Tensor:
+    """Shape k of a generalised Pareto law fitted to M positive exceedances, (M, N) sorted ascending -> (N,).
+
+    The profile posterior mean of Zhang & Stephens (2009, Technometrics 51), shrunk towards 1/2 by ten
+    pseudo-observations as Vehtari et al. (2024, arXiv:1507.02646, appendix G) do for k-hat.
+    """
+    M = len(exceedances)
+    grid = torch.arange(1, 31 + int(math.sqrt(M)), dtype=exceedances.dtype, device=exceedances.device)
+    quartile, largest = exceedances[int(M / 4 + 0.5) - 1], exceedances[-1]
+    theta = 1 / largest + (1 - torch.sqrt(len(grid) / (grid - 0.5)))[:, None] / (3 * quartile)  # (G, N)
+    shape = torch.log1p(-theta[:, None] * exceedances).mean(1)  # (G, N): k given theta
+    profile = M * (torch.log(-theta / shape) - shape - 1)
+    best = (profile.softmax(0) * theta).sum(0)
+    k = torch.log1p(-best * exceedances).mean(0)
+    return (M * k + 10 * 0.5) / (M + 10)
+
+
+def pareto_khat(log_weights: Tensor) -> Tensor:
+    """k-hat of importance weights, (K, N) -> (N,): the tail shape of the largest min(K/5, 3 sqrt K) weights.
+
+    Below 0.5 the variance of the weights is finite, above 0.7 their average is not to be believed (Vehtari et al.
+    2024). nan where K < 25 leaves fewer than five weights to judge by, and -inf where the largest weights agree to a
+    part in a thousand: what is left is rounding, whose ties would be read as the heaviest of tails.
+    """
+    K, N = log_weights.shape
+    tail = min(K // 5, math.ceil(3 * math.sqrt(K)))
+    if tail < 5:
+        return log_weights.new_full((N,), math.nan)
+    top = log_weights.double().topk(tail + 1, 0).values.flip(0)  # ascending; the first is the threshold
+    weights = torch.exp(top - top[-1])
+    exceedances = (weights[1:] - weights[:1]).clamp_min(1e-300)
+    k = generalized_pareto_shape(exceedances).to(log_weights.dtype)
+    return torch.where(top[-1] - top[0] < 1e-3, torch.full_like(k, -math.inf), k)
+
+
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """(sum_k w_k)^2 / sum_k w_k^2, (K, N) -> (N,), between 1 and K."""
+    return 1 / log_weights.softmax(0).square().sum(0)

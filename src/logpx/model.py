@@ -1,0 +1,137 @@
+"""The model (floor 4): VAE, made of five parts that do not know each other, and Draw, all that anyone asks of it.
+
+Axes: K samples, B points, D latents, P data. Everything is in nats per data point, summed over the data's dimensions.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, kl_divergence
+
+from logpx.distributions import has_closed_kl
+from logpx.errors import UserError
+
+
+class Batch(NamedTuple):
+    """What one step sees: data x (B, *shape), an optional context (B, C), an optional mask of what was observed."""
+
+    x: Tensor
+    context: Tensor | None = None
+    observed: Tensor | None = None
+
+
+class Draw(NamedTuple):
+    """K latents for each of B points, and every law an objective or an evaluation may ask about them."""
+
+    batch: Batch
+    q: Distribution  # q(z | x), batch (B,)
+    q_fixed: Distribution  # the same law with its parameters held constant
+    z: Tensor  # (K, B, D)
+    prior: Distribution | None  # p(z)
+    px: Distribution  # p(x | z), batch (K, B)
+    closed_kl: bool = True  # whether KL(q || p) has a closed form
+
+    def log_px(self) -> Tensor:
+        """log p(x | z), (K, B); of the observed elements only where a mask is given."""
+        x, observed = self.batch.x, self.batch.observed
+        if observed is None:
+            return self.px.log_prob(x)
+        if not isinstance(self.px, Independent):
+            raise UserError(
+                "This likelihood is not a product over data elements, so missing values cannot be left out."
+            )
+        seen = observed.bool()
+        log_p = self.px.base_dist.log_prob(x.where(seen, 0)) * seen  # what fills a hole, nan included, is not read
+        return log_p.sum(tuple(range(-self.px.reinterpreted_batch_ndims, 0)))
+
+    def log_pz(self) -> Tensor:
+        """log p(z), (K, B)."""
+        return self._prior().log_prob(self.z)
+
+    def log_q(self, fixed: bool = False) -> Tensor:
+        """log q(z | x), (K, B); `fixed` stops the gradient into q's parameters, not into z."""
+        return (self.q_fixed if fixed else self.q).log_prob(self.z)
+
+    def kl(self, sampled: bool = False) -> Tensor:
+        """KL(q(z|x) || p(z)): closed form (B,), or log q(z|x) - log p(z) at the draws (K, B)."""
+        if self.closed_kl and not sampled:
+            return kl_divergence(self.q, self._prior())
+        return self.log_q() - self.log_pz()
+
+    def log_w(self, fixed: bool = False) -> Tensor:
+        """log p(x, z) / q(z | x), (K, B): the importance weights."""
+        return self.log_px() + self.log_pz() - self.log_q(fixed)
+
+    def _prior(self) -> Distribution:
+        if self.prior is None:
+            raise UserError(
+                "This model has no prior over z, so it has no KL, no samples and no evidence: fit one first."
+            )
+        return self.prior
+
+
+class VAE(nn.Module):
+    """log p(x) >= E_q log p(x|z) - KL(q(z|x) || p(z)), with q(z|x) = posterior(encoder(x)), p(x|z) = likelihood(decoder(z)).
+
+    Kingma & Welling 2014 (arXiv:1312.6114), eq. 2-3. `prior` is None for a model without a density. `marginal`, where
+    given, is a module whose call returns the law of x itself: then the evidence is exact.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        posterior: nn.Module,
+        prior: nn.Module | None,
+        decoder: nn.Module,
+        likelihood: nn.Module,
+        marginal: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder, self.posterior, self.prior = encoder, posterior, prior
+        self.decoder, self.likelihood, self.marginal = decoder, likelihood, marginal
+        self._closed_kl: bool | None = None
+
+    def encode(self, batch: Batch) -> Distribution:
+        """q(z | x), batch (B,)."""
+        return self.posterior(_call(self.encoder, batch.x, batch.context))
+
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """p(x | z) for z (..., D), batch (...)."""
+        return self.likelihood(_call(self.decoder, z, context))
+
+    def draw(self, batch: Batch, k: int = 1) -> Draw:
+        """k reparameterised latents per point and the laws around them."""
+        params = _call(self.encoder, batch.x, batch.context)
+        q = self.posterior(params)
+        return self.at(batch, q, q.rsample((k,)), self.posterior(params.detach()))
+
+    def at(self, batch: Batch, q: Distribution, z: Tensor, q_fixed: Distribution | None = None) -> Draw:
+        """The same at latents z (K, B, D) drawn elsewhere from q: an evaluation encodes once and decodes in pieces."""
+        prior = None if self.prior is None else self.prior(batch.context)
+        px = self.decode(z, batch.context)
+        return Draw(batch, q, q_fixed or q, z, prior, px, self._is_closed(q, prior))
+
+    def sample(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Distribution]:
+        """z ~ p(z), (n, D), and p(x | z); raises UserError for a model without a prior."""
+        if self.prior is None:
+            raise UserError("This model has no prior over z, so it cannot sample: fit one to its codes first.")
+        prior = self.prior(context)
+        z = prior.sample(() if prior.batch_shape else (n,))  # a prior that looks at the context has its n rows already
+        return z, self.decode(z, context)
+
+    def how_kl(self) -> str:
+        """ "closed form" or "one sample", known after the first draw; said before training starts."""
+        return "closed form" if self._closed_kl else "one sample"
+
+    def _is_closed(self, q: Distribution, prior: Distribution | None) -> bool:
+        # Asked once: torch's dispatch cannot be traced on its first call, and the answer never changes.
+        if self._closed_kl is None and prior is not None:
+            self._closed_kl = has_closed_kl(q, prior)
+        return bool(self._closed_kl)
+
+
+def _call(part: Callable[..., Tensor], x: Tensor, context: Tensor | None) -> Tensor:
+    """A network that takes no context stays an ordinary module of one argument."""
+    return part(x) if context is None else part(x, context)

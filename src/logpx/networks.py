@@ -1,0 +1,114 @@
+"""Plain networks, modules from tensor to tensor (floor 2): multilayer perceptron and convolutions.
+
+Each takes data or a latent of a given event shape, with any number of leading axes, and an optional context that is
+joined to the flat features. None knows what its output parametrises.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+def flat(x: Tensor, shape: Shape, context: Tensor | None) -> Tensor:
+    """(..., *shape) and (..., C) -> (..., prod(shape) + C); the context is broadcast over leading axes such as K."""
+    lead = x.shape[: x.ndim - len(shape)]
+    x = x.reshape(*lead, prod(shape))
+    return x if context is None else torch.cat([x, context.expand(*lead, context.shape[-1])], -1)
+
+
+def layers(sizes: list[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Linear layers of these sizes with the activation between them, none after the last."""
+    net = nn.Sequential()
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
+        if i:
+            net.append(activation())
+        net.append(nn.Linear(inputs, outputs))
+    return net
+
+
+class MLP(nn.Module):
+    """(..., *inputs) -> (..., *outputs) through linear layers of `hidden` widths; no hidden width makes it linear.
+
+    Serves as encoder (inputs the data's shape, outputs the numbers of a posterior) and as decoder.
+    """
+
+    def __init__(
+        self,
+        inputs: Shape,
+        hidden: Shape,
+        outputs: Shape,
+        *,
+        context: int = 0,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.net = layers([prod(inputs) + context, *hidden, prod(outputs)], activation)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = self.net(flat(x, self.inputs, context))
+        return h.reshape(*h.shape[:-1], *self.outputs)
+
+
+class ConvEncoder(nn.Module):
+    """Images (..., C, H, W) -> (..., *outputs): stride-2 convolutions, then one hidden linear layer."""
+
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        *,
+        channels: Shape = (32, 64),
+        hidden: int = 256,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        self.features = nn.Sequential()
+        for before, after in zip((inputs[0], *channels), channels):  # noqa: B905 - the last channel has no successor
+            self.features.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()])
+        self.grid = (channels[-1], *(halved(side, len(channels)) for side in inputs[1:]))
+        self.head = layers([prod(self.grid) + context, hidden, prod(outputs)], nn.ReLU)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        lead = x.shape[: x.ndim - len(self.inputs)]
+        features = self.features(x.reshape(-1, *self.inputs)).reshape(*lead, *self.grid)
+        return self.head(flat(features, self.grid, context)).reshape(*lead, *self.outputs)
+
+
+class ConvDecoder(nn.Module):
+    """(..., *inputs) -> (..., size, C, H, W): one hidden linear layer, then stride-2 transposed convolutions."""
+
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        *,
+        channels: Shape = (64, 32),
+        hidden: int = 256,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+        size, colours, height, width = outputs
+        self.grid = (channels[0], halved(height, len(channels)), halved(width, len(channels)))
+        self.head = layers([prod(inputs) + context, hidden, prod(self.grid)], nn.ReLU)
+        self.pixels = nn.Sequential()
+        for before, after in zip(channels, (*channels[1:], size * colours), strict=True):
+            self.pixels.extend([nn.ReLU(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)])
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        lead = z.shape[: z.ndim - len(self.inputs)]
+        features = self.head(flat(z, self.inputs, context)).reshape(-1, *self.grid)
+        _, _, height, width = self.outputs
+        return self.pixels(features)[..., :height, :width].reshape(*lead, *self.outputs)
+
+
+def halved(side: int, times: int) -> int:
+    """The side of an image after stride-2 convolutions that round up."""
+    return -(-side // 2**times)

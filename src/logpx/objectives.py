@@ -1,0 +1,204 @@
+"""Objectives (floor 5): what is minimised. They know Draw, no part and no network, and they add: `ELBO() + w * MMD()`.
+
+An objective maps (model, batch) to a Step: a scalar loss (lower is better) and its named terms, each a mean over the
+batch in nats per data point. `elbo` is always the bound at beta = 1, whatever is trained.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from logpx.distributions import is_density
+from logpx.errors import UserError
+from logpx.maths import log_mean_exp
+from logpx.model import VAE, Batch, Draw
+
+Terms = dict[str, Tensor]
+
+
+class Step(NamedTuple):
+    """One evaluation of an objective: the loss and its terms, scalars."""
+
+    loss: Tensor
+    terms: Terms
+
+
+class Warmup(NamedTuple):
+    """A schedule that rises linearly from `start` to `end` over `steps` optimiser steps (never epochs) and stays."""
+
+    steps: int
+    start: float = 0.0
+    end: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        return self.end if step >= self.steps else self.start + (self.end - self.start) * step / self.steps
+
+
+Scalar = float | Warmup
+
+
+class Weight(nn.Module):
+    """A scalar or a schedule as a buffer, so that one captured graph serves every step; it moves in `after_step`."""
+
+    now: Tensor
+    step: Tensor
+
+    def __init__(self, value: Scalar) -> None:
+        super().__init__()
+        self.schedule = value if isinstance(value, Warmup) else None
+        self.register_buffer("now", torch.tensor(value(0) if isinstance(value, Warmup) else float(value)))
+        self.register_buffer("step", torch.tensor(0))
+
+    def forward(self) -> Tensor:
+        return self.now
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        if self.schedule:
+            self.step += 1
+            self.now.fill_(self.schedule(int(self.step)))
+
+    @property
+    def ends(self) -> int:
+        """The step from which the value no longer moves."""
+        return self.schedule.steps if self.schedule else 0
+
+
+class Objective(nn.Module):
+    """Subclasses give `value(draw)`: the loss, a scalar, and named terms, (B,) or scalars. They need `samples` draws."""
+
+    samples: int = 1
+    shares_draw: bool = True  # False for one that changes the gradients which reach z
+
+    def value(self, d: Draw) -> tuple[Tensor, Terms]:
+        raise NotImplementedError
+
+    def forward(self, model: VAE, batch: Batch) -> Step:
+        return finished(*self.value(model.draw(batch, self.samples)))
+
+    def parts(self) -> Iterator[tuple[Scalar, "Objective"]]:
+        yield 1.0, self
+
+    def __add__(self, other: "Objective") -> "Sum":
+        return Sum([*self.parts(), *other.parts()])
+
+    def __rmul__(self, weight: Scalar) -> "Sum":
+        if isinstance(weight, Objective):
+            raise UserError("Objectives add; they do not multiply each other.")
+        return Sum([(weight, self)])
+
+    def ends(self) -> int:
+        """The step from which every schedule inside has arrived."""
+        return max((m.ends for m in self.modules() if isinstance(m, Weight)), default=0)
+
+
+class Sum(Objective):
+    """w_1 O_1 + w_2 O_2 + ...: one draw shared by all, each weight a scalar or a schedule, each name once."""
+
+    def __init__(self, parts: list[tuple[Scalar, Objective]]) -> None:
+        super().__init__()
+        names = [type(o).__name__ for _, o in parts]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise UserError(
+                f"Two terms of one name in a sum: {', '.join(sorted(twice))}; give one of them the whole weight."
+            )
+        self._scalars = [w for w, _ in parts]
+        self.weights: Iterable[Weight] = nn.ModuleList(Weight(w) for w, _ in parts)  # type: ignore[assignment]
+        self.objectives: Iterable[Objective] = nn.ModuleList(o for _, o in parts)  # type: ignore[assignment]
+        self.samples = max((o.samples for _, o in parts if o.shares_draw), default=0)
+
+    def parts(self) -> Iterator[tuple[Scalar, Objective]]:
+        yield from zip(self._scalars, self.objectives, strict=True)
+
+    def __rmul__(self, weight: Scalar) -> "Sum":
+        if isinstance(weight, Warmup) or any(isinstance(w, Warmup) for w in self._scalars):
+            raise UserError("A schedule multiplies a single objective: write the weight on each term of the sum.")
+        return Sum([(weight * w, o) for w, o in self.parts()])  # type: ignore[operator]
+
+    def forward(self, model: VAE, batch: Batch) -> Step:
+        shared = model.draw(batch, self.samples) if self.samples else None
+        loss: Tensor | float = 0.0
+        terms: Terms = {}
+        for weight, objective in zip(self.weights, self.objectives, strict=True):
+            draw = shared if shared and objective.shares_draw else model.draw(batch, objective.samples)
+            value, named = objective.value(draw)
+            loss = loss + weight() * value
+            terms = named | terms
+        assert isinstance(loss, Tensor)
+        return finished(loss, terms)
+
+
+def finished(loss: Tensor, terms: Terms) -> Step:
+    return Step(loss, {"loss": loss.detach()} | {name: t.detach().mean() for name, t in terms.items()})
+
+
+def bound_terms(log_px: Tensor, kl: Tensor, *, density: bool = True) -> Terms:
+    """The three numbers every likelihood-based method reports: elbo = -(reconstruction + kl), at beta = 1.
+
+    Where p(x|z) is no density the same sum bounds nothing, and is called `score`.
+    """
+    reconstruction, rate = -log_px.mean(), kl.mean()
+    return {
+        "elbo" if density else "score": -(reconstruction + rate),
+        "reconstruction": reconstruction,
+        "kl": rate,
+    }
+
+
+class ELBO(Objective):
+    """-(E_q log p(x|z) - beta KL(q(z|x) || p(z))) (Kingma & Welling 2014, eq. 3; beta: Higgins et al. 2017, eq. 4).
+
+    beta is a number or a schedule in steps. The KL is its closed form where there is one, else log q - log p at the
+    draws; kl="one sample" takes the latter always: near the exact posterior it has the smaller variance.
+    """
+
+    def __init__(
+        self,
+        beta: Scalar = 1.0,
+        *,
+        samples: int = 1,
+        kl: Literal["closed form", "one sample"] = "closed form",
+    ) -> None:
+        super().__init__()
+        self.beta, self.samples, self.kl = Weight(beta), samples, kl
+
+    def value(self, d: Draw) -> tuple[Tensor, Terms]:
+        log_px, kl = d.log_px(), d.kl(sampled=self.kl == "one sample")
+        return self.beta() * kl.mean() - log_px.mean(), bound_terms(log_px, kl, density=is_density(d.px))
+
+
+Gradient = Literal["plain", "stl", "dreg"]
+
+
+class IWAE(Objective):
+    """-log 1/K sum_k w_k,  w_k = p(x, z_k) / q(z_k | x)  (Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq. 8).
+
+    The value is the bound whatever the gradient:
+    plain  that of the bound;
+    stl    without the score of q (Roeder et al. 2017, arXiv:1703.09194): unbiased for K = 1 only;
+    dreg   doubly reparameterised (Tucker et al. 2019, arXiv:1810.04152, eq. 8): the encoder sees
+           sum_k w~_k^2 (d log w_k/d z_k)(d z_k/d phi) with w~ = softmax(log w), unbiased for every K.
+    """
+
+    def __init__(self, samples: int = 50, gradient: Gradient = "dreg") -> None:
+        super().__init__()
+        self.samples, self.gradient = samples, gradient
+        self.shares_draw = gradient != "dreg"
+
+    def value(self, d: Draw) -> tuple[Tensor, Terms]:
+        log_px = d.log_px()
+        log_w = log_px + d.log_pz() - d.log_q(fixed=self.gradient != "plain")  # (K, B)
+        bound = log_mean_exp(log_w)
+        terms = {f"L_{self.samples}": bound} | bound_terms(log_px, d.kl(), density=is_density(d.px))
+        if self.gradient != "dreg" or not d.z.requires_grad:
+            return -bound.mean(), terms
+        w = log_w.detach().softmax(0)
+        d.z.register_hook(lambda gradient: gradient * w.unsqueeze(-1))  # the second factor w~, on the encoder's path
+        return surrogate(-(w * log_w).sum(0).mean(), value=-bound.mean()), terms
+
+
+def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
+    """A scalar that has the gradient of `loss` and the value of `value`."""
+    return value.detach() + loss - loss.detach()
