@@ -1,0 +1,64 @@
+"""Models whose evidence is exact (floor 7): probabilistic PCA and the linear VAE, the oracles, usable in their own right."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
+
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+
+from logpx import exact, objectives
+from logpx.data import Spec
+from logpx.model import VAE
+from logpx.recipes.base import recipe
+from logpx.train import Method, Training
+
+Solution = Literal["closed form", "em"]
+
+
+@recipe
+def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed form") -> Method:
+    """Probabilistic PCA (Tipping & Bishop 1999, J. R. Statist. Soc. B 61, eq. 7-8).
+
+    x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, s^2 I);  the maximum of log p(x) from the eigenvectors, or by EM.
+
+    latent: dimensions of z. solution: "closed form", or "em", which approaches it without an eigendecomposition, the
+    evidence rising at every iteration. As a VAE it has the exact posterior, so every bound on it is tight.
+    """
+    model = exact.ppca.build(data.shape, latent)
+    solve = partial(_closed_form, latent) if solution == "closed form" else partial(_em, latent)
+    epochs = 1 if solution == "closed form" else 1000
+    return Method(model, objectives.ELBO(kl="one sample"), Training(epochs=epochs), solve)
+
+
+def _closed_form(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
+    fitted = exact.ppca.closed_form(x, latent)
+    exact.ppca.write_into(model, fitted)
+    evidence = fitted.log_evidence(x).mean().item()
+    yield {"loss": -evidence, "elbo": evidence}
+
+
+def _em(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
+    for fitted, evidence in exact.ppca.em(x, latent):
+        exact.ppca.write_into(model, fitted)
+        yield {"loss": -evidence, "elbo": evidence}
+
+
+@recipe
+def linear_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 2,
+    sigma: PositiveFloat | Literal["shared", "optimal"] = "shared",
+    elbo: Literal["analytic", "sampled"] = "analytic",
+) -> Method:
+    """Linear variational autoencoder (Lucas et al. 2019, arXiv:1911.02469, eq. 6).
+
+    p(x|z) = N(W z + mu, s^2 I),  q(z|x) = N(V x + b, diag d): at the optimum it is pPCA with axes, and a latent is
+    alive exactly where an eigenvalue of the data exceeds s^2.
+
+    latent: dimensions of z. sigma: s, fixed or learned. elbo: "analytic" has no sampling noise; "sampled" is a VAE's.
+    """
+    model = exact.linear_vae.build(data.shape, latent, sigma)
+    objective = exact.linear_vae.AnalyticELBO() if elbo == "analytic" else objectives.ELBO()
+    return Method(model, objective, Training())

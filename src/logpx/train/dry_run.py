@@ -1,0 +1,77 @@
+"""The dry run (floor 6): one step on two points before training, so that a misfit is a sentence and not a traceback."""
+
+import torch
+
+from logpx.data import Data, Split
+from logpx.errors import UserError
+from logpx.evaluate import evaluating
+from logpx.likelihoods import check_support
+from logpx.model import Batch
+from logpx.train.method import Method
+
+
+def dry_run(method: Method, data: Data) -> str:
+    """Checks shapes, support and finiteness, warms torch's KL dispatch, and says how the KL is computed.
+
+    Raises UserError for parts that do not fit each other or the data, and for data outside the likelihood's support.
+    """
+    for split in (data.train, data.held_out, data.test):
+        _check_support(method, split)
+    batch = Batch(_first_rows(data.train, 2).to(_like(method)))
+    with evaluating(method.model), torch.random.fork_rng(), torch.no_grad():
+        _check_shapes(method, batch)
+        step = method.objective(method.model, batch)
+    if not bool(step.loss.isfinite()):
+        raise UserError(
+            f"The loss is {step.loss.item()} before the first step: scale the data or choose another likelihood."
+        )
+    return method.model.how_kl()
+
+
+def _like(method: Method) -> torch.Tensor:
+    return next(method.model.parameters())
+
+
+def _first_rows(split: Split, n: int) -> torch.Tensor:
+    return split.x(slice(0, n), torch.Generator(split.rows[:1].device).manual_seed(0))
+
+
+def _check_support(method: Method, split: Split) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for start in range(0, len(split), 8192):
+        check_support(method.model.likelihood, split.x(slice(start, start + 8192), generator), start)
+
+
+def _check_shapes(method: Method, batch: Batch) -> None:
+    """Encoder -> family -> decoder -> likelihood, each with the sizes the next one declares."""
+    model, (n, *shape) = method.model, batch.x.shape
+    try:
+        params = model.encoder(batch.x)
+    except RuntimeError as error:
+        raise UserError(f"The encoder does not take data of shape {tuple(shape)}: {_first_line(error)}.") from None
+    size = getattr(model.posterior, "size", None)
+    if size is not None and params.shape != (n, size):
+        raise UserError(
+            f"The encoder emits {tuple(params.shape[1:])} per point; {_name(model.posterior)} needs ({size},)."
+        )
+    q = model.posterior(params)
+    try:
+        h = model.decoder(q.sample((1,)))
+    except RuntimeError as error:
+        raise UserError(
+            f"The decoder does not take latents of shape {tuple(q.event_shape)}: {_first_line(error)}."
+        ) from None
+    wanted = (1, n, getattr(model.likelihood, "size", 1), *shape)
+    if h.shape != wanted:
+        raise UserError(
+            f"The decoder emits {tuple(h.shape[2:])} per latent; {_name(model.likelihood)} on data of shape "
+            f"{tuple(shape)} needs {wanted[2:]}."
+        )
+
+
+def _name(part: torch.nn.Module) -> str:
+    return type(part).__name__
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".")

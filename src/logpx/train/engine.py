@@ -1,0 +1,61 @@
+"""Where and how precisely the arithmetic runs (floor 6): device, precision, threads, compilation."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from logpx.errors import UserError
+
+Precision = Literal["float64", "float32", "medium"]
+Compile = Literal["auto", "yes", "no"]
+
+
+def find_device(name: str) -> torch.device:
+    """ "auto" is the first GPU, else the CPU; UserError for a device that this machine does not have."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"The device {name!r} cannot be used on this machine: take 'cpu' or 'auto'.") from None
+    return device
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision, threads: int | None, seed: int) -> Iterator[None]:
+    """A seeded, private random state, the precision of matrix products and the threads; all put back at the end.
+
+    "medium" lets float32 products round their factors to bfloat16 where the processor gains by it.
+    """
+    matmul, before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+        try:
+            torch.set_float32_matmul_precision("medium" if precision == "medium" else "highest")
+            torch.set_num_threads(threads or before)
+            torch.manual_seed(seed)
+            yield
+        finally:
+            torch.set_float32_matmul_precision(matmul)
+            torch.set_num_threads(before)
+
+
+def should_compile(choice: Compile, device: torch.device, steps: int) -> tuple[bool, str | None]:
+    """Whether to capture the step as one compiled graph, and a sentence where the wish cannot be met.
+
+    "auto" decides by the length of the run alone, so that a resumed run decides the same: compiling takes 15 to 40 s
+    and gains a tenth of a small step on a CPU, most of it on a GPU, where launches are what a small model waits for.
+    """
+    worth_it = steps >= (5_000 if device.type == "cuda" else 200_000)
+    if choice == "no" or (choice == "auto" and not worth_it):
+        return False, None
+    if device.type == "cpu" and not shutil.which("g++") and not shutil.which("clang++"):
+        return False, "Not compiled: there is no C++ compiler here (g++ or clang++); the run is only slower."
+    return True, None

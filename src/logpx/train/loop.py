@@ -1,0 +1,323 @@
+"""The loop (floor 6): one `fit` for every method.
+
+An epoch is a permutation and slices. Nothing is read back from the device inside it: the terms of every step are
+kept there and read once at its end, when the run is also checked, scored on held-out rows and saved.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from logpx.data import Data, from_array
+from logpx.errors import UserError
+from logpx.evaluate import expected_terms
+from logpx.model import Batch
+from logpx.objectives import Step
+from logpx.train import state
+from logpx.train.dry_run import dry_run
+from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device, should_compile
+from logpx.train.feed import Feed
+from logpx.train.log import Reporter, reporter
+from logpx.train.method import Method, Schedule
+from logpx.train.run import Folder, Row, Run, machine
+from logpx.train.trace import Trace
+
+
+def fit(
+    method: Method,
+    data: Data | Any,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    schedule: Schedule | None = None,
+    clip: float | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "float32",
+    compile: Compile = "auto",
+    threads: int | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    save_every: int = 1,
+    show: Reporter | bool = True,
+) -> Run:
+    """Trains a method and leaves the weights of its best epoch in it: lowest held-out loss once every warm-up ended.
+
+    data        a `logpx.data.Data`, or an array (N, ...) that `logpx.data.from_array` understands.
+    epochs ...  settings that override the method's own `Training`.
+    out         the run folder, saved after every `save_every` epochs; None keeps nothing. It must not exist, unless
+                `resume` continues it (to the same bits as an unbroken run on the same machine) or `force` replaces it.
+    Raises UserError for parts, data or settings that do not fit, and for a loss that stops being finite: it names the
+    step and the terms, and the last good state stays on disk.
+    """
+    data = data if isinstance(data, Data) else from_array(data)
+    given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    given |= {"schedule": schedule, "clip": clip, "patience": patience}
+    training = replace(method.training, **{k: v for k, v in given.items() if v is not None})
+    method = replace(method, training=training)
+    place, dtype = find_device(device), dtype_of(precision)
+    method.model.to(place, dtype)
+    method.objective.to(place)
+    says = show if isinstance(show, Reporter) else reporter(quiet=not show)
+    with arithmetic(place, precision, threads, seed):
+        settings = {"seed": seed, "device": str(place), "precision": precision, "compile": compile}
+        settings |= {"save_every": save_every}
+        loop = _Loop(method, data, settings, says)
+        loop.open(out, resume=resume, force=force)
+        try:
+            return loop.run_to_the_end()
+        finally:
+            says.stop()
+
+
+class _Loop:
+    """The state of one run while it trains; `fit` is its only user."""
+
+    def __init__(self, method: Method, data: Data, settings: dict[str, Any], says: Reporter) -> None:
+        self.method, self.model, self.objective = method, method.model, method.objective
+        self.data, self.settings, self.says, self.training = data, settings, says, method.training
+        if len(data.train) == 0:
+            raise UserError("There are no rows to train on.")
+        like = next(self.model.parameters())
+        self.feed = Feed(
+            data.train, self.training.batch_size, seed=settings["seed"], device=like.device, dtype=like.dtype
+        )
+        self.steps = len(self.feed) * self.training.epochs
+        modules = [m for part in (self.model, self.objective) for m in part.modules()]
+        self.after_step: list[Callable[[], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
+        self.optimizer = self._adam(like.device)
+        self.epoch, self.step, self.stale = 0, 0, 0
+        self.best, self.best_epoch, self.best_weights = math.inf, 0, self._weights()
+        self.trace = Trace(self.model, data.held_out if len(data.held_out) else data.train, self.training.epochs)
+        self.folder: Folder | None = None
+
+    def _adam(self, device: torch.device) -> torch.optim.Optimizer | None:
+        parameters = [p for part in (self.model, self.objective) for p in part.parameters()]
+        learned = [p for p in parameters if p.requires_grad and not getattr(p, "moves_itself", False)]
+        if self.method.solve or not learned:
+            return None
+        return torch.optim.Adam(learned, lr=self.training.learning_rate, fused=device.type in ("cpu", "cuda"))
+
+    # --- the run as a whole -------------------------------------------------------------------------------------------
+
+    def open(self, out: str | Path | None, *, resume: bool, force: bool) -> None:
+        """Checks everything that can be checked before the first step, then makes or reopens the folder."""
+        self.info: dict[str, Any] = {
+            "recipe": self.method.recipe,
+            "options": self.method.options,
+            "data": self.data.describe(),
+            "training": asdict(self.training),
+            "settings": self.settings,
+            "machine": machine(),
+        }
+        self.run = Run(self.method, self.info)
+        self.info["kl"] = dry_run(self.method, self.data)
+        self._say_what_will_happen()
+        if resume:
+            if out is None:
+                raise UserError("There is nothing to resume without a run folder: name it with `out`.")
+            self._reopen(Folder.existing(out))
+        elif out is not None:
+            self.folder = Folder.create(out, force=force)
+            self._write_info("running")
+        self.run.folder = self.folder.path if self.folder else None
+
+    def _say_what_will_happen(self) -> None:
+        steps, ends = self.steps, self.objective.ends()
+        self.says.note(self.data.note.rstrip(".") + ".")
+        work = "no gradient" if self.method.solve else f"{steps:,} steps of {self.training.batch_size} rows"
+        self.says.note(f"{work[0].upper()}{work[1:]}; KL in {self.info['kl']}.")
+        if ends > steps:
+            self.info["warning"] = (
+                f"The warm-up takes {ends:,} steps and the run only {steps:,}, so it ends unfinished."
+            )
+            self.says.note(self.info["warning"] + " Train longer, or shorten the warm-up.")
+        compiled, why_not = should_compile(self.settings["compile"], self.feed.device, steps)
+        self.info["compiled"] = compiled
+        if why_not:
+            self.says.note(why_not)
+        function: Callable[..., Step] = self.objective
+        self.evaluate_objective = torch.compile(function, fullgraph=True) if compiled else function
+
+    def run_to_the_end(self) -> Run:
+        """Epoch after epoch, from wherever the run stands; returns with the best weights in the model."""
+        self.says.start(self.training.epochs, self.steps)
+        self.says.step(self.step)
+        if self.epoch == 0:
+            self.trace.record(0)
+        for terms, seconds in self._solved() if self.method.solve else self._epochs():
+            self._close_epoch(terms, seconds)
+            if self.training.patience and self.stale >= self.training.patience:
+                self.says.note(f"Stopped early: no better held-out loss for {self.stale} epochs.")
+                break
+        if not self.training.patience and self.epoch == 0:
+            raise UserError("The run has no epochs.")
+        self.model.load_state_dict(self.best_weights)
+        self.run.best_epoch = self.best_epoch
+        if self.folder:
+            self._save()
+            self._write_info("finished")
+        return self.run
+
+    def _close_epoch(self, terms: dict[str, float], seconds: float) -> None:
+        """Held-out terms, the best weights so far, the row of the log, the state on disk."""
+        self.epoch += 1
+        row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
+        if len(self.data.held_out):
+            row["held_out"] = expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
+        improved = self._compare(row.get("held_out", {}).get("loss"))
+        self.trace.record(self.epoch)
+        self.run.rows.append(row)
+        if self.folder:
+            self.folder.append_row(row)
+            if self.epoch % self.settings["save_every"] == 0:
+                self._save()
+        self.says.epoch(row, improved)
+
+    def _compare(self, loss: float | None) -> bool:
+        """Whether this epoch's weights are the ones to keep: the best held-out loss, or the latest without held-out rows."""
+        if loss is not None and not math.isfinite(loss):
+            raise self._stopped(f"The held-out loss became {loss} in epoch {self.epoch}.")
+        warm = self.step >= self.objective.ends()
+        self.stale = 0 if not warm or loss is None or loss < self.best else self.stale + 1
+        if self.stale:
+            return False
+        self.best = loss if warm and loss is not None else math.inf
+        self.best_epoch, self.best_weights = self.epoch, self._weights()
+        return True
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: t.detach().clone() for name, t in self.model.state_dict().items()}
+
+    # --- one epoch ----------------------------------------------------------------------------------------------------
+
+    def _epochs(self) -> Iterable[tuple[dict[str, float], float]]:
+        while self.epoch < self.training.epochs:
+            start = time.perf_counter()
+            yield self._descend(), time.perf_counter() - start
+
+    def _descend(self) -> dict[str, float]:
+        """One pass over the data: the mean of each term, every point weighing the same."""
+        self.model.train()
+        names, recorded = [], []
+        for batch in self.feed.epoch():
+            terms = self._one_step(batch)
+            names = list(terms)
+            recorded.append(torch.stack([t.to(torch.float32) for t in terms.values()]))
+        table = torch.stack(recorded).cpu().double()  # the only read-back of the epoch
+        if not bool(table.isfinite().all()):
+            bad = int((~table.isfinite()).any(1).nonzero()[0])
+            values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[bad].tolist(), strict=True))
+            raise self._stopped(f"The loss stopped being finite at step {self.step - len(table) + bad + 1} ({values}).")
+        return dict(zip(names, (self.feed.weights() @ table).tolist(), strict=True))
+
+    def _one_step(self, batch: Batch) -> dict[str, Tensor]:
+        assert self.optimizer is not None
+        if self.training.schedule == "cosine":
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.training.learning_rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        loss, terms = self.evaluate_objective(self.model, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.training.clip:
+            torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.training.clip)
+        self.optimizer.step()
+        for move in self.after_step:
+            move()
+        self.step += 1
+        self.says.step(self.step)
+        return terms
+
+    def _solved(self) -> Iterable[tuple[dict[str, float], float]]:
+        """A solver's iterations as rows; it needs all rows in memory at once, in float64."""
+        assert self.method.solve is not None
+        x = self.data.train.x(generator=self.feed.noise)
+        start = time.perf_counter()
+        for terms in self.method.solve(self.model, x):
+            self.step += 1
+            yield terms, time.perf_counter() - start
+            start = time.perf_counter()
+            if self.epoch == self.training.epochs:
+                return
+
+    def _stopped(self, why: str) -> UserError:
+        kept = f"; the state after epoch {self._saved_epoch} is kept in {self.folder.path}" if self.folder else ""
+        return UserError(f"{why[:-1]}{kept}: try a smaller learning rate, --clip, or data on a smaller scale.")
+
+    # --- the folder ---------------------------------------------------------------------------------------------------
+
+    _saved_epoch = 0
+
+    def _save(self) -> None:
+        """Weights first, state last: a crash in between only means that the last epoch is computed again."""
+        assert self.folder is not None
+        if self._saved_epoch <= self.best_epoch:
+            self.folder.save_weights(self.best_weights, self.best_epoch)
+        self.trace.save(self.folder.latents)
+        progress = {name: getattr(self, name) for name in ("epoch", "step", "stale", "best", "best_epoch")}
+        state.save(
+            self.folder.state,
+            {
+                "progress": progress,
+                "model": self.model.state_dict(),
+                "objective": self.objective.state_dict(),
+                "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+                "feed": self.feed.state(),
+                "random": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state(self.feed.device) if self.feed.device.type == "cuda" else None,
+            },
+        )
+        self._saved_epoch = self.epoch
+
+    def _reopen(self, folder: Folder) -> None:
+        """Puts everything back where the saved epoch ended. UserError where the folder holds another run."""
+        before = folder.read_info()
+        for name in ("recipe", "options", "training", "settings"):
+            _same(name, before[name], self.info[name])
+        if before["data"]["checksum"] != self.data.checksum:
+            raise UserError(f"The data are not those that {folder.path} was trained on (their checksums differ).")
+        saved = state.load(folder.state)
+        for name, value in saved["progress"].items():
+            setattr(self, name, value)
+        self.model.load_state_dict(saved["model"])
+        self.objective.load_state_dict(saved["objective"])
+        if self.optimizer:
+            self.optimizer.load_state_dict(saved["optimizer"])
+        self.feed.restore(saved["feed"])
+        torch.set_rng_state(saved["random"])
+        if saved["cuda"] is not None:
+            torch.cuda.set_rng_state(saved["cuda"], self.feed.device)
+        self.best_weights = state.load(folder.weights, self.feed.device)["weights"]
+        self.trace.restore(folder.latents, self.epoch)
+        self.run.rows = [row for row in folder.read_rows() if row["epoch"] <= self.epoch]
+        folder.write_rows(self.run.rows)
+        self.folder, self._saved_epoch = folder, self.epoch
+        self._write_info("running")
+        self.says.note(f"Resumed after epoch {self.epoch}.")
+
+    def _write_info(self, status: str) -> None:
+        assert self.folder is not None
+        self.info |= {"status": status, "best_epoch": self.best_epoch or None}
+        state.write_json(self.folder.info, self.info)
+
+
+def _same(name: str, before: Any, now: Any) -> None:
+    """Raises UserError where a resumed run was given another setting; more epochs are the one welcome change."""
+    before, now = state.as_json(before), state.as_json(now)
+    if not isinstance(now, dict):
+        before, now = {name: before}, {name: now}
+    for key in sorted(before.keys() | now.keys()):
+        if key != "epochs" and before.get(key) != now.get(key):
+            raise UserError(
+                f"The run was started with {key} {before.get(key)} and is resumed with {now.get(key)}: "
+                "resume it with the same settings, or start another."
+            )

@@ -1,0 +1,53 @@
+"""What is trained and how (floor 6): Method, made by a recipe, and Training, the settings of the loop."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from logpx.errors import UserError
+from logpx.model import VAE
+from logpx.objectives import Objective
+
+Schedule = Literal["constant", "cosine"]
+Solver = Callable[[VAE, Tensor], Iterator[dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the loop runs. A recipe gives its method's defaults; `fit` and the command line may override each.
+
+    schedule  "constant", or "cosine": the learning rate falls to zero along half a cosine over the whole run.
+    clip      largest norm of the gradient, None for no clipping.
+    patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
+    """
+
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: Schedule = "constant"
+    clip: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip", "patience"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UserError(f"{name} is {value}: it must be a positive number.")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A model and what it minimises. `recipe` and `options` say how to build it again; `solve` replaces the gradient.
+
+    A solver fills the model from the training data and yields the terms of each iteration (expectation-maximisation,
+    or a closed form in one).
+    """
+
+    model: VAE
+    objective: Objective
+    training: Training = field(default_factory=Training)
+    solve: Solver | None = None
+    recipe: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)

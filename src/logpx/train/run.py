@@ -1,0 +1,143 @@
+"""The run and its folder (floor 6): what was trained, how it went, and the files that hold it.
+
+run.json             recipe, options, data, settings, versions, machine, status
+weights.safetensors  the weights of the best epoch (lowest held-out loss)
+state/               state.safetensors, all that resuming needs, replaced whole after every epoch
+log.jsonl            one row per epoch
+latents.safetensors  for two latents: the means of the same held-out points, epoch by epoch
+"""
+
+import json
+import platform
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import logpx
+from logpx.errors import UserError
+from logpx.model import VAE
+from logpx.train import state
+from logpx.train.method import Method
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """A trained method. `rows` are the epochs as in log.jsonl, `info` is run.json, `folder` None if nothing is kept.
+
+    Terms in rows are means in nats per data point; `train` is measured while the weights move, `held_out` after.
+    """
+
+    method: Method
+    info: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    best_epoch: int | None = None
+    folder: Path | None = None
+
+    @property
+    def model(self) -> VAE:
+        return self.method.model
+
+    @property
+    def best(self) -> Row | None:
+        """The row of the epoch whose weights were kept."""
+        return next((row for row in self.rows if row["epoch"] == self.best_epoch), None)
+
+
+class Folder:
+    """The files of one run. Every write replaces a whole file, or appends one whole line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.info = path / "run.json"
+        self.weights = path / "weights.safetensors"
+        self.state = path / "state" / "state.safetensors"
+        self.log = path / "log.jsonl"
+        self.latents = path / "latents.safetensors"
+
+    @classmethod
+    def create(cls, path: str | Path, *, force: bool = False) -> "Folder":
+        """A new folder. Raises UserError where something is there already; `force` replaces a run, nothing else."""
+        folder = cls(Path(path))
+        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+            if not force:
+                raise UserError(
+                    f"{path} exists: resume it (--resume), replace it (--force) or choose another folder (--out)."
+                )
+            if not folder.info.exists():
+                raise UserError(
+                    f"{path} exists and is not a run folder, so it is not replaced: choose another (--out)."
+                )
+            shutil.rmtree(folder.path)
+        folder.state.parent.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @classmethod
+    def existing(cls, path: str | Path) -> "Folder":
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise UserError(f"There is no run folder {path}.")
+        return folder
+
+    def read_info(self) -> dict[str, Any]:
+        info = state.read_json(self.info)
+        if not isinstance(info, dict) or not {"recipe", "options", "data", "training"} <= info.keys():
+            raise UserError(f"{self.info} does not describe a run: the file is damaged or not ours.")
+        return info
+
+    def read_rows(self) -> list[Row]:
+        """The whole lines of the log; half a line at the end, from a crash while it was written, is dropped."""
+        rows: list[Row] = []
+        if self.log.exists():
+            for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except json.JSONDecodeError:
+                    break
+        return rows
+
+    def append_row(self, row: Row) -> None:
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def write_rows(self, rows: list[Row]) -> None:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        state.write_text(self.log, text)
+
+    def save_weights(self, weights: dict[str, Tensor], epoch: int) -> None:
+        state.save(self.weights, {"epoch": epoch, "weights": weights})
+
+    def load_weights(self, model: torch.nn.Module) -> int:
+        """Fills the model; returns the epoch the weights come from. UserError where they do not fit it."""
+        saved = state.load(self.weights)
+        try:
+            model.load_state_dict(saved["weights"])
+        except (RuntimeError, KeyError) as error:
+            first = str(error).splitlines()[-1].strip()
+            raise UserError(f"{self.weights} does not fit the model that run.json describes ({first}).") from None
+        return int(saved["epoch"])
+
+
+def machine() -> dict[str, Any]:
+    """What ran it: for tables that compare, and for anyone who wants the same bits."""
+    return {
+        "logpx": logpx.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

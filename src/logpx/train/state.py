@@ -1,0 +1,106 @@
+"""Files of a run (floor 6): tensors and JSON only, each written beside its place and moved into it.
+
+`save` writes a nested dictionary of tensors, numbers, strings, lists, tuples and None as one safetensors file, the part that
+is not tensors as JSON in its header; `load` gives it back. Nothing is pickled, so nothing is ever unpickled.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from logpx.errors import UserError
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Calls `write` on a temporary neighbour, forces it to the disk and renames it: the old file or the new, never half."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    beside = Path(name)
+    try:
+        write(beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.chmod(0o644)
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda beside: beside.write_bytes(text.encode()))
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no {path.name} in {path.parent}: this is not a finished run folder.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} is not readable JSON ({error}): the file is damaged; train again or restore it."
+        ) from None
+
+
+def save(path: Path, tree: dict[str, Any]) -> None:
+    tensors: dict[str, Tensor] = {}
+    plain = _without_tensors(tree, "", tensors)
+    write_atomically(path, lambda p: save_file(tensors, p, metadata={"plain": json.dumps(plain)}))
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What `save` wrote. Raises UserError where the file is missing, truncated or not one of ours."""
+    if not path.exists():
+        raise UserError(f"There is no {path.name} in {path.parent}: the run has not saved anything yet.")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            plain = json.loads((file.metadata() or {})["plain"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        return _with_tensors(plain, tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(f"{path} is truncated or damaged ({error}): restore it or train again.") from None
+
+
+_MARK = "\0tensor:"  # no string of ours starts with a zero byte
+
+
+def _without_tensors(node: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+    """The tree with each tensor moved into `tensors` and a mark in its place; keys become strings as JSON wants."""
+    if isinstance(node, Tensor):
+        tensors[key] = node.detach().clone().contiguous()
+        return _MARK + key
+    if isinstance(node, dict):
+        return [[k, _without_tensors(v, f"{key}/{k}", tensors)] for k, v in node.items()]
+    if isinstance(node, list | tuple):
+        return {type(node).__name__: [_without_tensors(v, f"{key}/{i}", tensors) for i, v in enumerate(node)]}
+    return node
+
+
+def _with_tensors(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, str) and node.startswith(_MARK):
+        return tensors[node.removeprefix(_MARK)]
+    if isinstance(node, list):
+        return {k: _with_tensors(v, tensors) for k, v in node}
+    if isinstance(node, dict):
+        ((kind, items),) = node.items()
+        return {"list": list, "tuple": tuple}[kind](_with_tensors(v, tensors) for v in items)
+    return node
+
+
+def as_json(value: Any) -> Any:
+    """The value as it comes back from a JSON file: tuples as lists, keys as strings."""
+    return json.loads(json.dumps(value))
