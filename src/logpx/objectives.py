@@ -191,7 +191,7 @@ class IWAE(Objective):
         log_px = d.log_px()
         log_w = log_px + d.log_pz() - d.log_q(fixed=self.gradient != "plain")  # (K, B)
         bound = log_mean_exp(log_w)
-        terms = {f"L_{self.samples}": bound} | bound_terms(log_px, d.kl(), density=is_density(d.px))
+        terms = {f"L_{len(log_w)}": bound} | bound_terms(log_px, d.kl(), density=is_density(d.px))
         if self.gradient != "dreg" or not d.z.requires_grad:
             return -bound.mean(), terms
         w = log_w.detach().softmax(0)

@@ -21,7 +21,7 @@ class DiagNormal(nn.Module):
         self.dim, self.size = dim, 2 * dim
 
     def forward(self, params: Tensor) -> Distribution:
-        mu, log_variance = params.chunk(2, -1)
+        mu, log_variance = params.split([self.dim, self.dim], -1)
         sigma = torch.exp(0.5 * log_variance.clamp(-30, 20))
         return Independent(Normal(mu, sigma, validate_args=False), 1, validate_args=False)
 

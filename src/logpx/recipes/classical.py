@@ -18,7 +18,7 @@ Solution = Literal["closed form", "em"]
 
 @recipe
 def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed form") -> Method:
-    """Probabilistic PCA (Tipping & Bishop 1999, J. R. Statist. Soc. B 61, eq. 7-8).
+    """Probabilistic PCA (Tipping & Bishop 1999, J. R. Statist. Soc. B 61).
 
     x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, s^2 I);  the maximum of log p(x) from the eigenvectors, or by EM.
 
@@ -52,7 +52,7 @@ def linear_vae(
     sigma: PositiveFloat | Literal["shared", "optimal"] = "shared",
     elbo: Literal["analytic", "sampled"] = "analytic",
 ) -> Method:
-    """Linear variational autoencoder (Lucas et al. 2019, arXiv:1911.02469, eq. 6).
+    """Linear variational autoencoder (Lucas et al. 2019, arXiv:1911.02469).
 
     p(x|z) = N(W z + mu, s^2 I),  q(z|x) = N(V x + b, diag d): at the optimum it is pPCA with axes, and a latent is
     alive exactly where an eigenvalue of the data exceeds s^2.

@@ -19,7 +19,7 @@ def find_device(name: str) -> torch.device:
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"The device {name!r} cannot be used on this machine: take 'cpu' or 'auto'.") from None
     return device

@@ -5,11 +5,13 @@ kept there and read once at its end, when the run is also checked, scored on hel
 """
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -59,6 +61,7 @@ def fit(
     Raises UserError for parts, data or settings that do not fit, and for a loss that stops being finite: it names the
     step and the terms, and the last good state stays on disk.
     """
+    _check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     given |= {"schedule": schedule, "clip": clip, "patience": patience}
@@ -75,8 +78,21 @@ def fit(
         loop.open(out, resume=resume, force=force)
         try:
             return loop.run_to_the_end()
+        except UserError:
+            loop.leave_nothing_unsaved()
+            raise
         finally:
             says.stop()
+
+
+def _check_settings(*, precision: str, compile: str, threads: int | None, save_every: int) -> None:
+    """Raises UserError for what a type checker would have refused."""
+    for name, value, known in (("precision", precision, get_args(Precision)), ("compile", compile, get_args(Compile))):
+        if value not in known:
+            raise UserError(f"{name} is {value!r}: it must be one of {', '.join(known)}.")
+    for name, count in (("threads", threads), ("save_every", save_every)):
+        if count is not None and count < 1:
+            raise UserError(f"{name} is {count}: it must be a positive number.")
 
 
 class _Loop:
@@ -103,8 +119,10 @@ class _Loop:
     def _adam(self, device: torch.device) -> torch.optim.Optimizer | None:
         parameters = [p for part in (self.model, self.objective) for p in part.parameters()]
         learned = [p for p in parameters if p.requires_grad and not getattr(p, "moves_itself", False)]
-        if self.method.solve or not learned:
+        if self.method.solve:
             return None
+        if not learned:
+            raise UserError("This model has no parameter that training could move.")
         return torch.optim.Adam(learned, lr=self.training.learning_rate, fused=device.type in ("cpu", "cuda"))
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
@@ -121,21 +139,29 @@ class _Loop:
         }
         self.run = Run(self.method, self.info)
         self.info["kl"] = dry_run(self.method, self.data)
-        self._say_what_will_happen()
         if resume:
             if out is None:
                 raise UserError("There is nothing to resume without a run folder: name it with `out`.")
             self._reopen(Folder.existing(out))
         elif out is not None:
             self.folder = Folder.create(out, force=force)
+        self._say_what_will_happen()
+        if self.folder:
             self._write_info("running")
         self.run.folder = self.folder.path if self.folder else None
+
+    def leave_nothing_unsaved(self) -> None:
+        """Removes the folder of a run that failed before its first save: there is nothing in it."""
+        if self.folder and not self._saved_epoch:
+            shutil.rmtree(self.folder.path)
 
     def _say_what_will_happen(self) -> None:
         steps, ends = self.steps, self.objective.ends()
         self.says.note(self.data.note.rstrip(".") + ".")
         work = "no gradient" if self.method.solve else f"{steps:,} steps of {self.training.batch_size} rows"
         self.says.note(f"{work[0].upper()}{work[1:]}; KL in {self.info['kl']}.")
+        if self.epoch:
+            self.says.note(f"Resumed after epoch {self.epoch}.")
         if ends > steps:
             self.info["warning"] = (
                 f"The warm-up takes {ends:,} steps and the run only {steps:,}, so it ends unfinished."
@@ -156,17 +182,19 @@ class _Loop:
             self.trace.record(0)
         for terms, seconds in self._solved() if self.method.solve else self._epochs():
             self._close_epoch(terms, seconds)
-            if self.training.patience and self.stale >= self.training.patience:
+            if self._out_of_patience():
                 self.says.note(f"Stopped early: no better held-out loss for {self.stale} epochs.")
                 break
-        if not self.training.patience and self.epoch == 0:
-            raise UserError("The run has no epochs.")
+        if self.folder:
+            if self._saved_epoch < self.epoch:
+                self._save()
+            self._write_info("finished")
         self.model.load_state_dict(self.best_weights)
         self.run.best_epoch = self.best_epoch
-        if self.folder:
-            self._save()
-            self._write_info("finished")
         return self.run
+
+    def _out_of_patience(self) -> bool:
+        return self.training.patience is not None and self.stale >= self.training.patience
 
     def _close_epoch(self, terms: dict[str, float], seconds: float) -> None:
         """Held-out terms, the best weights so far, the row of the log, the state on disk."""
@@ -201,7 +229,7 @@ class _Loop:
     # --- one epoch ----------------------------------------------------------------------------------------------------
 
     def _epochs(self) -> Iterable[tuple[dict[str, float], float]]:
-        while self.epoch < self.training.epochs:
+        while self.epoch < self.training.epochs and not self._out_of_patience():
             start = time.perf_counter()
             yield self._descend(), time.perf_counter() - start
 
@@ -212,12 +240,14 @@ class _Loop:
         for batch in self.feed.epoch():
             terms = self._one_step(batch)
             names = list(terms)
-            recorded.append(torch.stack([t.to(torch.float32) for t in terms.values()]))
+            recorded.append(torch.stack([t.to(self.feed.dtype) for t in terms.values()]))
         table = torch.stack(recorded).cpu().double()  # the only read-back of the epoch
         if not bool(table.isfinite().all()):
             bad = int((~table.isfinite()).any(1).nonzero()[0])
             values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[bad].tolist(), strict=True))
             raise self._stopped(f"The loss stopped being finite at step {self.step - len(table) + bad + 1} ({values}).")
+        if not bool(torch.stack([p.isfinite().all() for p in self.model.parameters()]).all()):
+            raise self._stopped(f"A weight stopped being finite at the end of epoch {self.epoch + 1}.")
         return dict(zip(names, (self.feed.weights() @ table).tolist(), strict=True))
 
     def _one_step(self, batch: Batch) -> dict[str, Tensor]:
@@ -238,19 +268,19 @@ class _Loop:
         return terms
 
     def _solved(self) -> Iterable[tuple[dict[str, float], float]]:
-        """A solver's iterations as rows; it needs all rows in memory at once, in float64."""
+        """A solver's iterations as rows. It keeps no state on disk: a resumed one goes through its first steps again."""
         assert self.method.solve is not None
-        x = self.data.train.x(generator=self.feed.noise)
+        x = self.data.train.x(generator=torch.Generator().manual_seed(self.settings["seed"] + 1))
+        iterations = islice(self.method.solve(self.model, x), self.training.epochs)
         start = time.perf_counter()
-        for terms in self.method.solve(self.model, x):
+        for terms in islice(iterations, self.epoch, None):
             self.step += 1
             yield terms, time.perf_counter() - start
             start = time.perf_counter()
-            if self.epoch == self.training.epochs:
-                return
 
     def _stopped(self, why: str) -> UserError:
-        kept = f"; the state after epoch {self._saved_epoch} is kept in {self.folder.path}" if self.folder else ""
+        saved = self.folder and self._saved_epoch
+        kept = f"; the state after epoch {saved} is kept in {self.folder.path}" if saved and self.folder else ""
         return UserError(f"{why[:-1]}{kept}: try a smaller learning rate, --clip, or data on a smaller scale.")
 
     # --- the folder ---------------------------------------------------------------------------------------------------
@@ -281,11 +311,27 @@ class _Loop:
     def _reopen(self, folder: Folder) -> None:
         """Puts everything back where the saved epoch ended. UserError where the folder holds another run."""
         before = folder.read_info()
+        more = ("epochs",) if self.training.schedule == "constant" else ()  # a cosine is cut to the length of the run
         for name in ("recipe", "options", "training", "settings"):
-            _same(name, before[name], self.info[name])
-        if before["data"]["checksum"] != self.data.checksum:
+            _same(name, before[name], self.info[name], but=more)
+        if before["data"].get("checksum") != self.data.checksum:
             raise UserError(f"The data are not those that {folder.path} was trained on (their checksums differ).")
-        saved = state.load(folder.state)
+        before, now = (
+            {k: about["data"].get(k) for k in ("protocol", "kind", "counts", "seed")} for about in (before, self.info)
+        )
+        _same("data", before, now)
+        if folder.state.exists() or before.get("status") != "running":  # else it was stopped in its first epoch
+            try:
+                self._restore(folder, state.load(folder.state))
+            except UserError:
+                raise
+            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+                raise UserError(f"{folder.state} is not the state of this run: restore it or train again.") from None
+        self.run.rows = [row for row in folder.read_rows() if row["epoch"] <= self.epoch]
+        folder.write_rows(self.run.rows)
+        self.folder, self._saved_epoch = folder, self.epoch
+
+    def _restore(self, folder: Folder, saved: dict[str, Any]) -> None:
         for name, value in saved["progress"].items():
             setattr(self, name, value)
         self.model.load_state_dict(saved["model"])
@@ -298,11 +344,6 @@ class _Loop:
             torch.cuda.set_rng_state(saved["cuda"], self.feed.device)
         self.best_weights = state.load(folder.weights, self.feed.device)["weights"]
         self.trace.restore(folder.latents, self.epoch)
-        self.run.rows = [row for row in folder.read_rows() if row["epoch"] <= self.epoch]
-        folder.write_rows(self.run.rows)
-        self.folder, self._saved_epoch = folder, self.epoch
-        self._write_info("running")
-        self.says.note(f"Resumed after epoch {self.epoch}.")
 
     def _write_info(self, status: str) -> None:
         assert self.folder is not None
@@ -310,13 +351,13 @@ class _Loop:
         state.write_json(self.folder.info, self.info)
 
 
-def _same(name: str, before: Any, now: Any) -> None:
+def _same(name: str, before: Any, now: Any, but: tuple[str, ...] = ()) -> None:
     """Raises UserError where a resumed run was given another setting; more epochs are the one welcome change."""
     before, now = state.as_json(before), state.as_json(now)
     if not isinstance(now, dict):
         before, now = {name: before}, {name: now}
     for key in sorted(before.keys() | now.keys()):
-        if key != "epochs" and before.get(key) != now.get(key):
+        if key not in but and before.get(key) != now.get(key):
             raise UserError(
                 f"The run was started with {key} {before.get(key)} and is resumed with {now.get(key)}: "
                 "resume it with the same settings, or start another."

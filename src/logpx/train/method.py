@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -35,6 +35,8 @@ class Training:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name} is {value}: it must be a positive number.")
+        if self.schedule not in get_args(Schedule):
+            raise UserError(f"schedule is {self.schedule!r}: it must be one of {', '.join(get_args(Schedule))}.")
 
 
 @dataclass(frozen=True)

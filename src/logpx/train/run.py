@@ -86,7 +86,8 @@ class Folder:
 
     def read_info(self) -> dict[str, Any]:
         info = state.read_json(self.info)
-        if not isinstance(info, dict) or not {"recipe", "options", "data", "training"} <= info.keys():
+        parts = ("options", "data", "training", "settings")
+        if not isinstance(info, dict) or "recipe" not in info or not all(isinstance(info.get(p), dict) for p in parts):
             raise UserError(f"{self.info} does not describe a run: the file is damaged or not ours.")
         return info
 
@@ -117,10 +118,10 @@ class Folder:
         saved = state.load(self.weights)
         try:
             model.load_state_dict(saved["weights"])
-        except (RuntimeError, KeyError) as error:
-            first = str(error).splitlines()[-1].strip()
+            return int(saved["epoch"])
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            first = str(error).splitlines()[-1].strip().rstrip(".")
             raise UserError(f"{self.weights} does not fit the model that run.json describes ({first}).") from None
-        return int(saved["epoch"])
 
 
 def machine() -> dict[str, Any]:

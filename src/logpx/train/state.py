@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from logpx.errors import UserError
@@ -57,9 +57,11 @@ def read_json(path: Path) -> Any:
 
 
 def save(path: Path, tree: dict[str, Any]) -> None:
+    """Writes the tree whole or not at all; OSError where the disk refuses."""
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(tree, "", tensors)
-    write_atomically(path, lambda p: save_file(tensors, p, metadata={"plain": json.dumps(plain)}))
+    content = as_bytes(tensors, metadata={"plain": json.dumps(plain)})
+    write_atomically(path, lambda beside: beside.write_bytes(content))  # save_file hides a full disk: no OSError
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -81,6 +83,8 @@ _MARK = "\0tensor:"  # no string of ours starts with a zero byte
 def _without_tensors(node: Any, key: str, tensors: dict[str, Tensor]) -> Any:
     """The tree with each tensor moved into `tensors` and a mark in its place; keys become strings as JSON wants."""
     if isinstance(node, Tensor):
+        while key in tensors:  # {"a/b": t, "a": {"b": u}}
+            key += "'"
         tensors[key] = node.detach().clone().contiguous()
         return _MARK + key
     if isinstance(node, dict):

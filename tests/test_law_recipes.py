@@ -1,0 +1,149 @@
+"""Laws that hold for every recipe of the table; a new recipe enters them by being in it."""
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from logpx import recipes
+from logpx.cli import _option, _train_options
+from logpx.data import Data, from_array
+from logpx.model import Batch
+from logpx.recipes import RECIPES, load_run
+from logpx.recipes.page import example, files, page
+from logpx.train import Method, fit
+
+EVIDENCE = Path(__file__).parents[1] / "evidence"
+#: options that make a recipe small enough for a test; a recipe without a row is trained with its defaults
+SMALL = {"vae": {"latent": 2, "hidden": (16,)}, "iwae": {"latent": 2, "samples": 3, "hidden": (16,)}}
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+
+
+def toy() -> Data:
+    """Three hidden causes, six columns: something that every recipe can learn."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(600, 3, generator=generator)
+    W = torch.randn(3, 6, generator=generator)
+    return from_array((z @ W + 0.3 * torch.randn(600, 6, generator=generator)).numpy(), name="toy")
+
+
+def small(name: str, data: Data, **options) -> Method:
+    return RECIPES[name].build(data, **SMALL.get(name, {}), **options)
+
+
+@every_recipe
+def test_the_docstring_has_title_reference_and_formula(name):
+    row, text = RECIPES[name], inspect.getdoc(RECIPES[name].source)
+    assert re.search(r"\d{4}", row.reference)
+    assert row.title
+    assert re.search(r"log p\(x|log w|N\(", text), "no formula"
+
+
+@every_recipe
+def test_every_option_is_documented_and_can_be_given_on_the_command_line(name):
+    row = RECIPES[name]
+    shared = inspect.signature(_train_options).parameters
+    for option, parameter in row.options.items():
+        assert re.search(rf"\b{option}:", inspect.getdoc(row.source)) or option in ("hidden", "network", "activation",
+            "likelihood", "sigma", "latent"), option
+        assert parameter.default is not inspect.Parameter.empty
+        assert option not in shared
+        _option(parameter)
+
+
+@every_recipe
+def test_the_longest_path_to_read_a_method_is_six_files(name):
+    assert 2 <= len(files(name)) <= 6
+
+
+@every_recipe
+def test_show_prints_the_recipe_and_each_of_its_parts(name):
+    text, model = page(name), example(name).model
+    assert f"def {name}(" in text
+    for part in (model.posterior, model.prior, model.likelihood):
+        assert f"class {type(part).__name__}(" in text
+    compile(text, name, "exec")
+
+
+@every_recipe
+def test_the_seed_decides_the_weights_and_leaves_the_callers_state_alone(name):
+    before = torch.get_rng_state()
+    a, b, c = (small(name, toy(), seed=s).model.state_dict() for s in (1, 1, 2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    if name != "ppca":  # its weights come from the data alone
+        assert any(not torch.equal(a[k], c[k]) for k in a)
+
+
+@every_recipe
+def test_every_learned_parameter_gets_a_gradient(name):
+    method = small(name, toy())
+    method.objective(method.model, Batch(toy().train.x(slice(0, 16)))).loss.backward()
+    for key, parameter in method.model.named_parameters():
+        assert parameter.grad is not None, key
+        assert bool(parameter.grad.isfinite().all()), key
+
+
+@every_recipe
+def test_the_step_is_one_graph(name):
+    """fullgraph=True raises on a graph break; loss and gradients equal eager's."""
+    method, x = small(name, toy()), toy().train.x(slice(0, 16))
+    method.objective(method.model, Batch(x))  # warms torch's KL dispatch
+    results = []
+    for step in (method.objective, torch.compile(method.objective, fullgraph=True, backend="aot_eager")):
+        torch.manual_seed(0)
+        method.model.zero_grad()
+        loss = step(method.model, Batch(x)).loss
+        loss.backward()
+        results.append([loss.detach(), *(p.grad.clone() for p in method.model.parameters())])
+    for eager, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, eager)
+
+
+@every_recipe
+def test_it_learns_a_toy_set(name):
+    data = toy()
+    method = small(name, data)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        before = method.objective(method.model, Batch(data.held_out.x())).loss.item()
+    run = fit(method, data, epochs=30, batch_size=50, learning_rate=0.01, show=False)
+    assert run.best["held_out"]["loss"] < before - 0.5
+
+
+@every_recipe
+def test_saved_and_loaded_it_is_the_same_model(name, tmp_path):
+    data = toy()
+    run = fit(small(name, data), data, epochs=2, show=False, out=tmp_path / "run")
+    again = load_run(tmp_path / "run")
+    torch.testing.assert_close(again.model.state_dict(), run.model.state_dict(), rtol=0, atol=0)
+    x = Batch(data.test.x())
+    assert torch.equal(again.model.encode(x).mean, run.model.encode(x).mean)
+
+
+@every_recipe
+def test_a_resumed_run_has_the_bits_of_an_unbroken_one(name, tmp_path):
+    data = toy()
+    whole = fit(small(name, data), data, epochs=4, show=False, out=tmp_path / "whole")
+    fit(small(name, data), data, epochs=2, show=False, out=tmp_path / "broken")
+    fit(small(name, data), data, epochs=4, show=False, out=tmp_path / "broken", resume=True)
+    again = load_run(tmp_path / "broken")
+    torch.testing.assert_close(again.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
+    assert [r["train"] for r in again.rows] == [r["train"] for r in whole.rows]
+
+
+@every_recipe
+def test_it_has_an_evidence_file_with_our_number_the_settings_and_the_command(name):
+    found = [json.loads(path.read_text()) for path in EVIDENCE.glob("*.json")]
+    mine = [value for value in found if value["recipe"] == name]
+    assert mine, f"no file in evidence/ names the recipe {name}"
+    for value in mine:
+        assert value["unit"].startswith("nats")
+        assert {"settings", "data", "command", "machine"} <= value.keys()
+
+
+def test_the_table_holds_what_the_package_offers():
+    assert set(RECIPES) <= set(recipes.__all__)
