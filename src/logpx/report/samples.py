@@ -1,0 +1,224 @@
+"""The sections about x (floor 8): data beside reconstructions, samples, and the density where it can be drawn."""
+
+import torch
+from torch import Tensor
+
+from logpx.report import charts, pictures
+from logpx.report.page import Picture, Section, figure, lede, side_by_side
+from logpx.report.subject import Subject
+
+COLUMNS, PANELS, BINS, MESH = 10, 6, 40, 96
+
+
+def to_unit(s: Subject, x: Tensor) -> Tensor:
+    """Pixels in [0, 1], by what the numbers are: as they stand, by levels, or between the data's extremes."""
+    if s.data.kind in ("binary", "grey"):
+        return x
+    if s.data.spec.levels:
+        return x / (s.data.spec.levels - 1)
+    low, high = s.x.flatten()[:1_000_000].quantile(torch.tensor([0.001, 0.999])).tolist()
+    return (x - low) / max(high - low, 1e-12)
+
+
+# --- reconstructions -------------------------------------------------------------------------------------------------
+
+
+def reconstructions(s: Subject) -> Section | None:
+    """Data beside E[x|z]: pictures in pairs, two columns as two clouds, more columns one against the other."""
+    words = f"E[<i>x</i>|<i>z</i>] at the posterior mean of <i>z</i>, for the first of the {s.rows}, not chosen"
+    if s.is_image:
+        picture = _pairs(s)
+        html = lede(f"In each pair of lines the data are above and their reconstructions below: {words}.") + figure(
+            picture
+        )
+        return Section("Reconstructions", html, (picture,))
+    if s.data.shape == (2,):
+        shown = _two_clouds(s)
+        return Section(
+            "Reconstructions",
+            lede(f"Data and their reconstructions: {words}.") + _row(shown),
+            tuple(p for p, _ in shown),
+        )
+    if len(s.data.shape) == 1:
+        panels = tuple(_agreement(s, i) for i in range(min(PANELS, s.data.shape[0])))
+        which = (
+            f"the first {len(panels)} of {s.data.shape[0]} columns" if len(panels) < s.data.shape[0] else "each column"
+        )
+        html = lede(
+            f"For {which}, the reconstruction (upwards) against the data (to the right): {words}. Dashed: equality."
+        )
+        return Section("Reconstructions", html + side_by_side([figure(p) for p in panels], "small"), panels)
+    return None
+
+
+def _pairs(s: Subject) -> Picture:
+    n = min(3 * COLUMNS, len(s.x)) // COLUMNS * COLUMNS or len(s.x)
+    columns = min(COLUMNS, n)
+    lines = [
+        piece for i in range(0, n, columns) for piece in (s.x[i : i + columns], s.reconstructions[i : i + columns])
+    ]
+    content = pictures.tiled(to_unit(s, torch.cat(lines)), columns, band=2)
+    return Picture("reconstructions.png", content, f"{n} {s.rows} and below each its reconstruction")
+
+
+def _two_clouds(s: Subject) -> list[tuple[Picture, str]]:
+    ranges = charts.square_range(s.x)
+    labels = None if s.labels is None else s.labels[: len(s.x)]
+    made = []
+    for file, points, words in (
+        ("data", s.x, f"{len(s.x)} {s.rows}"),
+        ("reconstructions", s.reconstructions, "Their reconstructions"),
+    ):
+        svg = charts.cloud(points, ranges, words, labels=labels, names=s.classes, axes=(s.columns[0], s.columns[1]))
+        made.append((Picture(f"{file}.svg", svg, words), f"{words}."))
+    return made
+
+
+def _agreement(s: Subject, i: int) -> Picture:
+    x, m = s.x[:, i], s.reconstructions[:, i]
+    explained = 1 - ((x - m).var() / x.var().clamp_min(1e-12)).item() if len(x) > 1 else 0.0
+    name, words = s.columns[i], f"{explained:.0%} of the variance explained"
+    alt = f"Reconstruction against data for {name}: {words}"
+    return Picture(f"reconstruction-{i}.svg", charts.agreement(name, _jittered(x), m, words, alt), alt)
+
+
+def _jittered(x: Tensor) -> Tensor:
+    """Values of which there are few are spread a little, so that points do not hide each other."""
+    values = x.unique()
+    if len(values) > 12 or len(values) < 2:
+        return x
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) - 0.5
+    return x + 0.25 * values.diff().min() * noise
+
+
+def _row(shown: list[tuple[Picture, str]], kind: str = "") -> str:
+    return side_by_side([figure(p, caption, "scatter") for p, caption in shown], kind)
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+def samples(s: Subject) -> Section | None:
+    """What the model makes of z ~ p(z); absent where it has no prior."""
+    if s.prior is None or len(s.data.shape) not in (1, 3):
+        return None
+    n = 6 * COLUMNS if s.is_image else len(s.x) if s.data.shape == (2,) else 4000
+    means, draws = s.sample(n)
+    if s.is_image:
+        shown = _sheets(s, means, draws)
+    elif s.data.shape == (2,):
+        shown = _sample_clouds(s, means, draws)
+    else:
+        return _marginals(s, means if draws is None else draws, draws is not None)
+    return Section("Samples", lede(_sample_sentence(draws is not None)) + _row(shown), tuple(p for p, _ in shown))
+
+
+def _sample_sentence(drawn: bool) -> str:
+    start = "What the model makes up: <i>z</i> ~ <i>p</i>(<i>z</i>), then "
+    if drawn:
+        return f"{start}the mean E[<i>x</i>|<i>z</i>] and, of the same <i>z</i>, a draw <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)."
+    return f"{start}the mean E[<i>x</i>|<i>z</i>]; the grey score is no density, so there is nothing to draw from it."
+
+
+def _kinds(means: Tensor, draws: Tensor | None) -> list[tuple[str, Tensor, str, str]]:
+    """(file, samples, words, the same as HTML)."""
+    shown = [("samples-means", means, "Means E[x|z]", "Means E[<i>x</i>|<i>z</i>]")]
+    if draws is not None:
+        shown.append(("samples", draws, "Draws x ~ p(x|z)", "Draws <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)"))
+    return shown
+
+
+def _sheets(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Picture, str]]:
+    return [
+        (
+            Picture(
+                f"{file}.png",
+                pictures.tiled(to_unit(s, x), COLUMNS, tile=56),
+                f"{words} for {len(x)} samples",
+            ),
+            html,
+        )
+        for file, x, words, html in _kinds(means, draws)
+    ]
+
+
+def _sample_clouds(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Picture, str]]:
+    ranges = charts.square_range(s.x)
+    data = charts.dots(s.x, *charts.square_axes(ranges))
+    made = []
+    for file, x, words, html in _kinds(means, draws):
+        svg = charts.cloud(x, ranges, f"{words} over the data", under=data)
+        made.append((Picture(f"{file}.svg", svg, words), f"{html}; grey: {s.rows}"))
+    return made
+
+
+def _marginals(s: Subject, x: Tensor, drawn: bool) -> Section:
+    shown = tuple(_marginal(s, i, x[:, i]) for i in range(min(PANELS, s.data.shape[0])))
+    what = (
+        "draws <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)"
+        if drawn
+        else "means E[<i>x</i>|<i>z</i>] (the grey score has no draws)"
+    )
+    html = lede(
+        f"Column by column, the distribution of {len(x):,} {what} with <i>z</i> ~ <i>p</i>(<i>z</i>) (line) over that "
+        f"of the {s.rows} (area)."
+    )
+    return Section("Samples", html + side_by_side([figure(p) for p in shown], "small"), shown)
+
+
+def _marginal(s: Subject, i: int, made: Tensor) -> Picture:
+    x, name = s.x[:, i], s.columns[i]
+    low, high = torch.cat([x, made]).quantile(torch.tensor([0.002, 0.998])).tolist()
+    axis = charts.Axis(low, max(high, low + 1e-6), 0, 1)
+    alt = f"Distribution of {name} in the data and in the samples"
+    content = charts.histogram(name, axis, charts.binned(x, axis, BINS), charts.binned(made, axis, BINS), alt)
+    return Picture(f"marginal-{i}.svg", content, alt)
+
+
+# --- density ---------------------------------------------------------------------------------------------------------
+
+
+def density(s: Subject) -> Section | None:
+    """p(x) itself, for real data in one or two dimensions, beside the law that made the data where it is known."""
+    if s.data.kind != "real" or s.data.shape not in ((1,), (2,)) or s.prior is None or not s.is_density:
+        return None
+    shown = [(_density_line(s), "")] if s.data.shape == (1,) else _density_planes(s)
+    how = "averaged over 4,096 draws of <i>z</i> from the prior"
+    html = lede(f"The model's density <i>p</i>(<i>x</i>), {how}, with the first of the {s.rows} on it.")
+    html += _row(shown) if len(shown) > 1 else figure(*shown[0], "narrow")
+    return Section("Density", html, tuple(p for p, _ in shown))
+
+
+def _density_line(s: Subject) -> Picture:
+    x = s.x[:, 0]
+    margin = 0.1 * float(x.max() - x.min())
+    axis = charts.Axis(float(x.min()) - margin, float(x.max()) + margin + 1e-6, 0, 1)
+    at = torch.linspace(axis.lo, axis.hi, 4 * BINS)[:, None]
+    alt = f"Density of {s.columns[0]} over the distribution of the {s.rows}"
+    curve = s.density(at).view(BINS, 4).mean(1).tolist()
+    return Picture("density.svg", charts.histogram(s.columns[0], axis, charts.binned(x, axis, BINS), curve, alt), alt)
+
+
+def _density_planes(s: Subject) -> list[tuple[Picture, str]]:
+    """The model's, and on the same scale that of the law behind the data."""
+    ranges = charts.square_range(s.x, 0.12)
+    across, up = (torch.linspace(low, high, MESH) for low, high in ranges)
+    grid = torch.stack(torch.meshgrid(up.flip(0), across, indexing="ij"), -1).flip(-1).flatten(0, 1)
+    shown = [("density", "The model's density", s.density(grid))]
+    if s.data.log_density is not None:
+        shown.append(("density-true", "The law that made the data", s.data.log_density(grid).exp()))
+    top = max(float(p.max()) for _, _, p in shown)
+    return [(_tinted(s, file, words, p.view(MESH, MESH), top, ranges), words) for file, words, p in shown]
+
+
+def _tinted(
+    s: Subject, file: str, words: str, p: Tensor, top: float, ranges: tuple[charts.Range, charts.Range]
+) -> Picture:
+    tint = Picture("tint.png", pictures.tint(p, top), "")
+    alt = f"{words} in the plane of {s.columns[0]} and {s.columns[1]}, with the first of the {s.rows}"
+    axes = (s.columns[0], s.columns[1])
+    return Picture(
+        f"{file}.svg",
+        charts.cloud(s.x[:300], ranges, alt, under=charts.heat(tint.uri()), quiet=True, axes=axes),
+        alt,
+    )

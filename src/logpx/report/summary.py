@@ -1,0 +1,314 @@
+"""The sections about the run (floor 8): the number and what it is worth, the terms over the epochs, the settings."""
+
+import contextlib
+import math
+import shlex
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from logpx.data import names as data_names
+from logpx.errors import UserError
+from logpx.evaluate import Evidence
+from logpx.recipes import RECIPES, rebuild
+from logpx.report import charts
+from logpx.report.page import (
+    Picture,
+    Section,
+    digits_for,
+    figure,
+    lede,
+    number,
+    pairs,
+    side_by_side,
+    symbols,
+    table,
+    unbroken,
+)
+from logpx.report.subject import Subject
+
+# --- headline --------------------------------------------------------------------------------------------------------
+
+
+def headline(s: Subject) -> str:
+    """The top of the page: what was trained on what, the number, and the few facts that say what it is worth."""
+    info = s.run.info
+    row = RECIPES.get(info.get("recipe") or "")
+    top = f"<h1>{escape(title(s))}</h1>\n"
+    top += f'<p class="reference">{escape(row.reference)}</p>\n' if row else ""
+    top += f'<p class="soft">{escape(_data_words(s))}</p>\n'
+    body = _evidence(s, s.evidence) if s.evidence else _without_evidence(s)
+    warning = f'<p class="warning">{escape(str(info["warning"]))}</p>\n' if info.get("warning") else ""
+    return top + body + warning + pairs(_facts(s), "facts")
+
+
+def title(s: Subject) -> str:
+    """ "Variational autoencoder on MNIST"."""
+    row = RECIPES.get(s.run.info.get("recipe") or "")
+    return f"{row.title if row else 'A model of hand-made parts'} on {s.data.name}"
+
+
+def _data_words(s: Subject) -> str:
+    *channels, shape = s.data.shape[0], " × ".join(str(n) for n in s.data.shape[-2:])
+    protocol = "" if s.data.protocol == "as-is" else f", protocol {s.data.protocol}"
+    what = f"{shape} column{'s' * (shape != '1')}"
+    if s.is_image:
+        what = f"images of {shape}" + (" in colour" if channels == [3] else "")
+    return f"{s.data.name}: {what}, {s.data.kind}{protocol}"
+
+
+def _evidence(s: Subject, e: Evidence) -> str:
+    kinds = {"exact": ", exact", "score": ": a score, not a log-likelihood"}
+    what = symbols(e.name) + symbols(kinds.get(e.kind, f", {e.kind} on log p(x)"))
+    return _big(what, e.mean, e.standard_error, f"nats per data point, over {len(e.per_point):,} points") + _verdict(
+        s, e
+    )
+
+
+def _big(name: str, value: float, error: float, unit: str) -> str:
+    digits = digits_for(error)
+    plus = "" if math.isnan(error) else f' <span class="error">± {number(error, digits)}</span>'
+    return (
+        f'<div class="score"><p class="name">{name}</p><p class="big">{number(value, digits)}{plus}</p>'
+        f'<p class="unit">{unit}{" (± one standard error)" if plus else ""}</p></div>\n'
+    )
+
+
+def _verdict(s: Subject, e: Evidence) -> str:
+    """What the number is worth, in plain words."""
+    sentences = [_kind_verdict(e), _weights_verdict(e), _oracle_verdict(s, e)]
+    return "".join(f"<p>{sentence}</p>\n" for sentence in sentences if sentence)
+
+
+def _kind_verdict(e: Evidence) -> str:
+    if e.kind == "exact":
+        return "The model knows its marginal in closed form: nothing was sampled to get this number."
+    if e.kind == "score":
+        return (
+            "The binary cross-entropy of grey pixels is no density, so this is <strong>a score, not a log-likelihood</strong>: "
+            "compare it only with scores of the same data under the same formula."
+        )
+    error = (
+        f"; of its error, {number(e.monte_carlo_error, digits_for(e.monte_carlo_error))} comes from sampling <i>z</i>"
+    )
+    bound = "A lower bound in expectation: the true log <i>p</i>(<i>x</i>) is at least this high"
+    return f"{bound}{error if e.monte_carlo_error else ''}."
+
+
+def _weights_verdict(e: Evidence) -> str:
+    """What the tail of the importance weights says about the number."""
+    if e.khat is None or e.ess is None:
+        return ""
+    judged = e.khat[~e.khat.isnan()]
+    if not len(judged):
+        return f"With {e.samples} draws a point, the importance weights are too few to be judged; take more."
+    bad = (judged > 0.7).double().mean().item()
+    middle, ess = judged.median().item(), e.ess.mean().item()
+    start = (
+        f"Importance weights: k-hat {number(middle)} (median), effective sample size {number(ess, 1)} of {e.samples}; "
+    )
+    if bad < 0.05:
+        return start + "well behaved, so more draws would change little."
+    share = f"for {bad:.0%} of the points k-hat is above 0.7: "
+    if bad < 0.3:
+        return start + share + "there the number rests on few draws, and more of them would probably raise it."
+    return start + share + "take the number for a lower bound only; more draws would probably raise it."
+
+
+def _oracle_verdict(s: Subject, e: Evidence) -> str:
+    """For data whose law is known, how far the model is from it on the same rows."""
+    if s.data.log_density is None or len(e.per_point) != len(s.data.test) or e.kind == "score":
+        return ""
+    truth = s.data.log_density(s.data.test.x()).double()
+    gap = truth - e.per_point
+    error = gap.std().item() / math.sqrt(len(gap)) if len(gap) > 1 else math.nan
+    digits = digits_for(error)
+    return (
+        f"The law that made these data gives the same rows {number(truth.mean().item(), digits)} nats: the model is "
+        f"{number(gap.mean().item(), digits)} ± {number(error, digits)} nats per data point away from it."
+    )
+
+
+def _without_evidence(s: Subject) -> str:
+    """The best that the log itself knows, called by its name."""
+    best = s.run.best or (s.run.rows[-1] if s.run.rows else None)
+    if best is None:
+        return ""
+    part = "held_out" if "held_out" in best else "train"
+    name = "elbo" if "elbo" in best[part] else "loss"
+    score = "" if s.is_density else ", a score, not a log-likelihood"
+    words = f"{'ELBO' if name == 'elbo' else 'loss'} on {part.replace('_', '-')} rows, epoch {best['epoch']}{score}"
+    big = _big(words, best[part][name], math.nan, "nats per data point")
+    if s.prior is None:
+        return big + "<p>This model has no prior over <i>z</i>, so it has no evidence and no samples.</p>\n"
+    return big + "<p>The evidence was not estimated: <code>logpx evaluate</code> does that, with an error bar.</p>\n"
+
+
+def _facts(s: Subject) -> list[tuple[str, str]]:
+    run, e, facts = s.run, s.evidence, []
+    if e and e.bits_per_dim is not None:
+        facts.append(("bits/dim", number(e.bits_per_dim, 4)))
+    if e and e.ess is not None and e.khat is not None:
+        facts.append(
+            (
+                "ESS",
+                f"{number(e.ess.mean().item(), 1)}<small>of {e.samples}, lowest {number(e.ess.min().item(), 1)}</small>",
+            )
+        )
+        bad = (e.khat > 0.7).double().mean().item()
+        facts.append(("k-hat", f"{number(e.khat.nanmedian().item())}<small>above 0.7 for {bad:.1%}</small>"))
+    if s.usage is not None and s.prior is not None:
+        facts.append(("active latents", f"{s.usage.active}<small>of {s.dim}</small>"))
+    if run.best_epoch:
+        facts.append(("best epoch", f"{run.best_epoch}<small>of {len(run.rows)}</small>"))
+    if run.rows:
+        facts.append(("time per epoch", f"{_seconds(median(row['seconds'] for row in run.rows))}<small>median</small>"))
+    parameters = sum(p.numel() for p in s.model.parameters())
+    facts.append(("parameters", f"{parameters:,}"))
+    if s.prior is not None and run.info.get("kl"):
+        facts.append(("KL", escape(str(run.info["kl"]))))
+    return facts
+
+
+def _seconds(value: float) -> str:
+    return (
+        f"{number(value, 1)} s"
+        if value >= 10
+        else f"{number(value, 2)} s"
+        if value >= 0.1
+        else f"{number(1000 * value, 1)} ms"
+    )
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def training(s: Subject) -> Section | None:
+    """The loss and every term, epoch by epoch, and their values at the best one."""
+    rows = s.run.rows
+    if not rows:
+        return None
+    epochs, best = [row["epoch"] for row in rows], s.run.best_epoch
+    parts = [part for part in ("train", "held_out") if all(part in row for row in rows)]
+    terms = list(dict.fromkeys(t for part in parts for t in rows[-1][part]))
+    series = {t: {p: [row[p][t] for row in rows] for p in parts if all(t in row[p] for row in rows)} for t in terms}
+    mirrored = [t for t in series if t != "loss" and _is_loss_upside_down(t, series)]
+    drawn = {t: v for t, v in series.items() if t not in mirrored and v and _is_finite(v)} if len(rows) > 1 else {}
+    shown = tuple(Picture(f"{t}.svg", charts.over_epochs(t, epochs, v, best), t) for t, v in drawn.items())
+    html = lede(_training_sentence(list(series), mirrored, len(rows)))
+    if shown:
+        html += _line_legend(parts, best) + side_by_side(
+            list(map(figure, shown)), "small" if len(shown) % 3 == 0 else "two"
+        )
+    return Section("Training", html + _terms_table(s, list(series), parts), shown)
+
+
+def _is_finite(lines: charts.Series) -> bool:
+    return all(math.isfinite(v) for line in lines.values() for v in line)
+
+
+def _is_loss_upside_down(term: str, series: dict[str, charts.Series]) -> bool:
+    """Such a term is said in words, and not drawn a second time."""
+    shared = series.get("loss", {}).keys() & series[term].keys()
+    both = ((a, b) for part in shared for a, b in zip(series[term][part], series["loss"][part], strict=True))
+    return bool(shared) and all(math.isclose(a, -b, rel_tol=1e-4, abs_tol=1e-4) for a, b in both)
+
+
+def _training_sentence(terms: list[str], mirrored: list[str], epochs: int) -> str:
+    """Sums that hold by definition are said here."""
+    parts = {"elbo", "reconstruction", "kl"} <= set(terms)
+    sums = [f"{t} = −loss" for t in mirrored] + ["elbo = −(reconstruction + kl)"] * parts
+    what = f"The loss and its terms over {epochs:,} epochs" if epochs > 1 else "The loss and its terms"
+    said = f" Always {' and '.join(map(unbroken, sums))}." if sums else ""
+    return f"{what}, in nats per data point: train is measured while the weights move, held-out after each epoch.{said}"
+
+
+def _line_legend(parts: list[str], best: int | None) -> str:
+    colours = {"train": "second", "held_out": "accent"}
+    items = "".join(f'<li class="line" style="--k: var(--{colours[p]})">{p.replace("_", "-")}</li>' for p in parts)
+    mark = f'<li class="best">epoch {best}, whose weights were kept; its value at the top right</li>' if best else ""
+    return f'<ul class="legend">{items}{mark}</ul>'
+
+
+def _terms_table(s: Subject, terms: list[str], parts: list[str]) -> str:
+    best = s.run.best or s.run.rows[-1]
+    cells = [[escape(t), *(number(best[p][t], 3) if t in best[p] else "" for p in parts)] for t in terms]
+    return table([f"epoch {best['epoch']}", *(p.replace("_", "-") for p in parts)], cells)
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def settings(s: Subject) -> Section:
+    """All that is needed to repeat the run, and the line that does."""
+    info = s.run.info
+    counts = f"{len(s.data.train):,} train, {len(s.data.held_out):,} held-out, {len(s.data.test):,} test"
+    data = [
+        ("data", escape(s.data.note or s.data.name)),
+        ("rows", counts),
+        ("sha256", f'<span class="hash">{escape(s.data.checksum)}</span>'),
+    ]
+    line = command(info)
+    html = lede("Everything that makes the run what it is." + (" The same again:" if line else ""))
+    html += f"<pre><code>{_command_html(line)}</code></pre>\n" if line else ""
+    html += _block(
+        "Recipe",
+        [("recipe", escape(str(info.get("recipe") or "hand-made parts"))), *_pairs_of(info.get("options"))],
+    )
+    html += _block("Training", _pairs_of({**(info.get("training") or {}), **(info.get("settings") or {})}))
+    html += _block("Data", data) + _block("Machine", _pairs_of(info.get("machine")))
+    return Section("Settings", html)
+
+
+def _block(name: str, rows: list[tuple[str, str]]) -> str:
+    return f"<h3>{name}</h3>\n{pairs(rows, 'list')}" if rows else ""
+
+
+def _pairs_of(values: dict[str, Any] | None) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), escape(_shown(value))) for name, value in (values or {}).items()]
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return ", ".join(_shown(v) for v in value) if isinstance(value, list | tuple) else str(value)
+
+
+def _command_html(line: str) -> str:
+    """Lines break before an option, not inside."""
+    return " ".join(map(unbroken, line.replace(" --", "\0--").split("\0")))
+
+
+def command(info: dict[str, Any]) -> str | None:
+    """The command line that trains the same again; None for parts or data that no command line can name."""
+    data = info.get("data") or {}
+    source = str(data.get("source", ""))
+    if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
+        return None
+    protocol = data.get("protocol", "as-is")
+    words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
+    kept = {name: data.get(name) for name in ("held_out", "test", "label")}
+    if protocol == "as-is" and len(data["shape"]) > 1:
+        kept["kind"] = data["kind"]  # pixels whose kind was set by hand
+    changed = {name: value for name, value in {**_changed(info), **kept}.items() if value is not None}
+    for name, value in changed.items():
+        option = name.replace("_", "-")
+        words += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", _word(value)]
+    return shlex.join(words)
+
+
+def _changed(info: dict[str, Any]) -> dict[str, Any]:
+    """Options, training and settings that are not the recipe's own."""
+    options = {n: p.default for n, p in RECIPES[info["recipe"]].options.items()}
+    defaults = {"seed": 0, "device": None, "precision": "float32", "compile": "auto", "save_every": 1}
+    with contextlib.suppress(UserError):
+        defaults |= asdict(rebuild(info).training)
+    given = {**info["options"], **info.get("training", {}), **info.get("settings", {}), "device": None}
+    defaults |= options
+    return {n: v for n, v in given.items() if _word(v) != _word(defaults.get(n))}
+
+
+def _word(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
