@@ -98,14 +98,19 @@ def test_nothing_is_ever_unpickled():
     """No pickle, no torch.load, no numpy file with objects."""
     for path in FILES:
         text = path.read_text()
-        assert not re.search(r"import (cloud)?pickle|torch\.load\(|allow_pickle=True|joblib|(?<!\.)\b(exec|eval)\(", text), path
+        assert not re.search(
+            r"import (cloud)?pickle|torch\.load\(|allow_pickle=True|joblib|(?<!\.)\b(exec|eval)\(", text
+        ), path
 
 
 def test_no_global_switch_is_touched_outside_the_engine():
     """set_num_threads, matmul precision, default dtype, distribution validation: one file, and it puts them back."""
     for path in FILES:
-        found = re.findall(r"set_num_threads|set_float32_matmul_precision|set_default_dtype|set_default_validate_args"
-                           r"|suppress_errors|torch\.seed\(", path.read_text())
+        found = re.findall(
+            r"set_num_threads|set_float32_matmul_precision|set_default_dtype|set_default_validate_args"
+            r"|suppress_errors|torch\.seed\(",
+            path.read_text(),
+        )
         assert not found or path == SOURCE / "train" / "engine.py", (path, found)
 
 
@@ -131,4 +136,6 @@ def test_the_project_speaks_of_itself_alone():
     for name in tracked:
         path = ROOT / name
         if path.suffix in {".py", ".md", ".toml", ".txt", ".yaml", ".json", ""} and path.is_file():
-            assert not unwanted.search(path.read_text(errors="ignore").replace(__file__, "")) or path == Path(__file__), name
+            assert not unwanted.search(path.read_text(errors="ignore").replace(__file__, "")) or path == Path(
+                __file__
+            ), name

@@ -47,8 +47,14 @@ def test_every_option_is_documented_and_can_be_given_on_the_command_line(name):
     row = RECIPES[name]
     shared = inspect.signature(_train_options).parameters
     for option, parameter in row.options.items():
-        assert re.search(rf"\b{option}:", inspect.getdoc(row.source)) or option in ("hidden", "network", "activation",
-            "likelihood", "sigma", "latent"), option
+        assert re.search(rf"\b{option}:", inspect.getdoc(row.source)) or option in (
+            "hidden",
+            "network",
+            "activation",
+            "likelihood",
+            "sigma",
+            "latent",
+        ), option
         assert parameter.default is not inspect.Parameter.empty
         assert option not in shared
         _option(parameter)

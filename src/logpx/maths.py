@@ -33,10 +33,13 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
 _SERIES_BELOW = 0.25  # |a| under which the series are used: their first dropped terms are below 1e-14 there
 
 
-def _magnitude(a: Tensor) -> Tensor:
-    """|a|, with the series' region replaced by 1 so that the branch not taken sends no nan into the gradient."""
-    b = a.abs()
-    return torch.where(b < _SERIES_BELOW, torch.ones_like(b), b)
+def _near_and_far(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the series holds; a there and 0 elsewhere; |a| elsewhere and 1 there.
+
+    Each branch sees only arguments that it can bear: the one not taken would send inf * 0 = nan into the gradient.
+    """
+    near = a.abs() < _SERIES_BELOW
+    return near, torch.where(near, a, torch.zeros_like(a)), torch.where(near, torch.ones_like(a), a.abs())
 
 
 def _polynomial(t: Tensor, *coefficients: float) -> Tensor:
@@ -49,18 +52,18 @@ def _polynomial(t: Tensor, *coefficients: float) -> Tensor:
 
 def continuous_bernoulli_log_norm(a: Tensor) -> Tensor:
     """log C(a) = log(a / tanh(a/2)), so that log p(x) = a x - softplus(a) + log C(a) on [0, 1]."""
-    series = _polynomial(a.square(), math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214400)
-    b = _magnitude(a)
+    near, s, b = _near_and_far(a)
+    series = _polynomial(s.square(), math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214400)
     closed = b.log() + torch.log1p(torch.exp(-b)) - torch.log(-torch.expm1(-b))
-    return torch.where(a.abs() < _SERIES_BELOW, series, closed)
+    return torch.where(near, series, closed)
 
 
 def continuous_bernoulli_mean(a: Tensor) -> Tensor:
     """E x = 1/(1 - e^{-a}) - 1/a, which runs from 0 (a -> -inf) through 1/2 (a = 0) to 1."""
-    series = 0.5 + a * _polynomial(a.square(), 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
-    b = _magnitude(a)
+    near, s, b = _near_and_far(a)
+    series = 0.5 + s * _polynomial(s.square(), 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
     upper = -1 / torch.expm1(-b) - 1 / b
-    return torch.where(a.abs() < _SERIES_BELOW, series, torch.where(a > 0, upper, 1 - upper))
+    return torch.where(near, series, torch.where(a > 0, upper, 1 - upper))
 
 
 def continuous_bernoulli_icdf(u: Tensor, a: Tensor) -> Tensor:
@@ -78,8 +81,10 @@ def continuous_bernoulli_icdf(u: Tensor, a: Tensor) -> Tensor:
     closed = torch.where(a > 0, 1 + log_w / b, -log_w / b).clamp(0, 1)  # rounding leaves no x outside
     c = u * (1 - u)  # the variance; the cumulants are u, c, c (1 - 2u), c (1 - 6c), c (1 - 2u)(1 - 12c)
     odd = c * (1 - 2 * u)
-    series = u + a * (c / 2 + a * (odd / 6 + a * (c * (1 - 6 * c) / 24 + a * odd * (1 - 12 * c) / 120)))
-    return torch.where(a.abs() < 0.01, series, closed)
+    near = a.abs() < 0.01
+    t = torch.where(near, a, torch.zeros_like(a))
+    series = u + t * (c / 2 + t * (odd / 6 + t * (c * (1 - 6 * c) / 24 + t * odd * (1 - 12 * c) / 120)))
+    return torch.where(near, series, closed)
 
 
 # --- how heavy is the tail of the importance weights ------------------------------------------------------------------

@@ -5,7 +5,7 @@ batch in nats per data point. `elbo` is always the bound at beta = 1, whatever i
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -89,13 +89,20 @@ class Objective(nn.Module):
             raise UserError("Objectives add; they do not multiply each other.")
         return Sum([(weight, self)])
 
+    def how_kl(self, model: VAE) -> str:
+        """ "closed form" or "one sample", as this objective takes the KL of this model; known after the first draw."""
+        return model.how_kl()
+
     def ends(self) -> int:
         """The step from which every schedule inside has arrived."""
         return max((m.ends for m in self.modules() if isinstance(m, Weight)), default=0)
 
 
 class Sum(Objective):
-    """w_1 O_1 + w_2 O_2 + ...: one draw shared by all, each weight a scalar or a schedule, each name once."""
+    """w_1 O_1 + w_2 O_2 + ...: each weight a scalar or a schedule, each name once.
+
+    Terms that need the same number of samples share one draw; one that changes the gradients reaching z has its own.
+    """
 
     def __init__(self, parts: list[tuple[Scalar, Objective]]) -> None:
         super().__init__()
@@ -107,7 +114,6 @@ class Sum(Objective):
         self._scalars = [w for w, _ in parts]
         self.weights: Iterable[Weight] = nn.ModuleList(Weight(w) for w, _ in parts)  # type: ignore[assignment]
         self.objectives: Iterable[Objective] = nn.ModuleList(o for _, o in parts)  # type: ignore[assignment]
-        self.samples = max((o.samples for _, o in parts if o.shares_draw), default=0)
 
     def parts(self) -> Iterator[tuple[Scalar, Objective]]:
         yield from zip(self._scalars, self.objectives, strict=True)
@@ -118,11 +124,14 @@ class Sum(Objective):
         return Sum([(weight * w, o) for w, o in self.parts()])  # type: ignore[operator]
 
     def forward(self, model: VAE, batch: Batch) -> Step:
-        shared = model.draw(batch, self.samples) if self.samples else None
+        shared: dict[int, Draw] = {}
         loss: Tensor | float = 0.0
         terms: Terms = {}
         for weight, objective in zip(self.weights, self.objectives, strict=True):
-            draw = shared if shared and objective.shares_draw else model.draw(batch, objective.samples)
+            k = objective.samples
+            draw = shared[k] if objective.shares_draw and k in shared else model.draw(batch, k)
+            if objective.shares_draw:
+                shared[k] = draw
             value, named = objective.value(draw)
             loss = loss + weight() * value
             terms = named | terms
@@ -131,6 +140,7 @@ class Sum(Objective):
 
 
 def finished(loss: Tensor, terms: Terms) -> Step:
+    """The step of a loss and its terms, (B,) or scalars: means over the batch, held constant."""
     return Step(loss, {"loss": loss.detach()} | {name: t.detach().mean() for name, t in terms.items()})
 
 
@@ -162,11 +172,15 @@ class ELBO(Objective):
         kl: Literal["closed form", "one sample"] = "closed form",
     ) -> None:
         super().__init__()
+        _check(samples, kl, ("closed form", "one sample"))
         self.beta, self.samples, self.kl = Weight(beta), samples, kl
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         log_px, kl = d.log_px(), d.kl(sampled=self.kl == "one sample")
         return self.beta() * kl.mean() - log_px.mean(), bound_terms(log_px, kl, density=is_density(d.px))
+
+    def how_kl(self, model: VAE) -> str:
+        return self.kl if self.kl == "one sample" else model.how_kl()
 
 
 Gradient = Literal["plain", "stl", "dreg"]
@@ -184,6 +198,7 @@ class IWAE(Objective):
 
     def __init__(self, samples: int = 50, gradient: Gradient = "dreg") -> None:
         super().__init__()
+        _check(samples, gradient, get_args(Gradient))
         self.samples, self.gradient = samples, gradient
         self.shares_draw = gradient != "dreg"
 
@@ -197,6 +212,13 @@ class IWAE(Objective):
         w = log_w.detach().softmax(0)
         d.z.register_hook(lambda gradient: gradient * w.unsqueeze(-1))  # the second factor w~, on the encoder's path
         return surrogate(-(w * log_w).sum(0).mean(), value=-bound.mean()), terms
+
+
+def _check(samples: int, choice: str, choices: tuple[str, ...]) -> None:
+    if samples < 1:
+        raise UserError(f"samples is {samples}: an objective needs at least one draw per point.")
+    if choice not in choices:
+        raise UserError(f"{choice!r} is none of {', '.join(map(repr, choices))}.")
 
 
 def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:

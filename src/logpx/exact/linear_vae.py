@@ -242,5 +242,8 @@ class AnalyticELBO(Objective):
         reconstruction, kl = read(model).parts(batch.x)
         return finished(reconstruction.mean() + self.beta() * kl.mean(), bound_terms(-reconstruction, kl))
 
+    def how_kl(self, model: VAE) -> str:
+        return "closed form"
+
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         raise UserError("AnalyticELBO needs the model's weights and no draw: use it alone, not in a sum.")

@@ -25,7 +25,7 @@ def dry_run(method: Method, data: Data) -> str:
         raise UserError(
             f"The loss is {step.loss.item()} before the first step: scale the data or choose another likelihood."
         )
-    return method.model.how_kl()
+    return method.objective.how_kl(method.model)
 
 
 def _like(method: Method) -> torch.Tensor:
