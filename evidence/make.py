@@ -67,7 +67,11 @@ def write(name: str, command: str, value: dict[str, Any]) -> None:
 
 # --- the reference run: 784-400-2-400-784 on MNIST --------------------------------------------------------------------
 
-VARIANTS = {"grey": ("grey", "grey"), "continuous_bernoulli": ("grey", "continuous_bernoulli"), "dynamic": ("dynamic", "bernoulli")}
+VARIANTS = {
+    "grey": ("grey", "grey"),
+    "dynamic": ("dynamic", "bernoulli"),
+    "continuous_bernoulli": ("grey", "continuous_bernoulli"),
+}
 
 
 def vae_2d_mnist(work: Path, seeds: list[int], threads: int | None) -> None:
@@ -90,7 +94,10 @@ def vae_2d_mnist(work: Path, seeds: list[int], threads: int | None) -> None:
         "grey score (a score, not a log-likelihood)": totals | {"runs": grey},
         "paper": {"loss": 147.9805, "reconstruction": 141.4159, "kl": 6.5646, "source": "reference run, epoch 96"},
         "target": {"loss": [147.5, 148.5], "reconstruction": [140.7, 142.1], "kl": [6.45, 6.75]},
-        **{f"{name}: L_5000": over_seeds([r["evidence"]["value"] for r in rs]) | {"runs": rs} for name, rs in runs.items()},
+        **{
+            f"{name}: L_5000": over_seeds([r["evidence"]["value"] for r in rs]) | {"runs": rs}
+            for name, rs in runs.items()
+        },
     }
     write("vae_2d_mnist", "python evidence/make.py vae_2d_mnist", value)
 
@@ -156,7 +163,10 @@ def ppca(work: Path, seeds: list[int], threads: int | None) -> None:
         "unit": "nats per image, log p(x), exact",
         "closed form": {"train": closed.log_evidence(x).mean().item(), "test": closed.log_evidence(test).mean().item()},
         "em": {"train": em[1], "test": em[0].log_evidence(test).mean().item()},
-        "scikit-learn PCA.score with its own ddof = 1 model": {"train": judge.score(x.numpy()), "test": judge.score(test.numpy())},
+        "scikit-learn PCA.score with its own ddof = 1 model": {
+            "train": judge.score(x.numpy()),
+            "test": judge.score(test.numpy()),
+        },
         "scikit-learn's subspace, its variances times (n - 1)/n": {
             "train": same.log_evidence(x).mean().item(),
             "test": same.log_evidence(test).mean().item(),

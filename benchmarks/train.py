@@ -1,0 +1,90 @@
+"""Training speed beside other software, in turn in one run: A B B A A B ...
+
+    python benchmarks/train.py --data MNIST_FOLDER --peer .venv-pythae/bin/python:bench_pythae.py --rounds 3 --epochs 5
+
+784-400-20 on grey MNIST, batch 128, Adam 1e-3, float32, two threads, 60,000 rows, the short last batch included. A peer is
+PYTHON:SCRIPT, a script that takes --data, --epochs, --batch and --latent and prints one line of JSON,
+{"peer", "epoch_seconds", "train_loss"}; each lives in an environment of its own. The first epoch of each process is left out
+of the median (it contains warming up, and compilation where there is any) but shown. A run with company is worthless: the
+load average before and after is printed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def ours(epochs: int, batch: int, latent: int) -> dict[str, Any]:
+    """Our side, through the public functions, as the command line runs them."""
+    from logpx.cli import calm_threads
+
+    calm_threads()
+    import torch
+
+    from logpx import recipes
+    from logpx.data import load
+    from logpx.train import fit
+
+    torch.set_num_threads(2)
+    data = load("mnist", protocol="grey", held_out=0)
+    run = fit(recipes.vae(data, latent=latent, likelihood="grey"), data, epochs=epochs, batch_size=batch, show=False)
+    return {
+        "peer": "logpx",
+        "epoch_seconds": [row["seconds"] for row in run.rows],
+        "train_loss": [row["train"]["loss"] for row in run.rows],
+    }
+
+
+def measured(command: list[str]) -> dict[str, Any]:
+    """One process, alone: its line of JSON."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worker", action="store_true", help="our side alone, in this process")
+    parser.add_argument("--peer", action="append", default=[], metavar="PYTHON:SCRIPT")
+    parser.add_argument("--data", default=".", help="folder with the MNIST idx files, for the peers")
+    for name, value in {"epochs": 5, "batch": 128, "latent": 20, "rounds": 3}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    given = parser.parse_args()
+    sizes = ["--epochs", str(given.epochs), "--batch", str(given.batch), "--latent", str(given.latent)]
+    if given.worker:
+        print(json.dumps(ours(given.epochs, given.batch, given.latent)))
+        return
+    sides = {"logpx": [sys.executable, __file__, "--worker", *sizes]}
+    for peer in given.peer:
+        python, _, script = peer.partition(":")
+        sides[Path(script).stem] = [python, script, "--data", given.data, *sizes]
+    compare(sides, given.rounds)
+
+
+def compare(sides: dict[str, list[str]], rounds: int) -> None:
+    """Every side once per round, the order turned round each time; ratios are of one round's medians."""
+    print(f"load average before: {os.getloadavg()[0]:.2f}")
+    medians: dict[str, list[float]] = {name: [] for name in sides}
+    for i in range(rounds):
+        for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
+            result = measured(sides[name])
+            steady = result["epoch_seconds"][1:] or result["epoch_seconds"]
+            medians[name].append(statistics.median(steady))
+            losses = ", ".join(f"{loss:.2f}" for loss in result["train_loss"])
+            print(
+                f"round {i + 1}  {name:<22} {medians[name][-1]:.3f} s per epoch, first {result['epoch_seconds'][0]:.3f}; loss {losses}"
+            )
+    for name in list(sides)[1:]:
+        ratios = [b / a for a, b in zip(medians["logpx"], medians[name], strict=True)]
+        print(
+            f"{name}: {statistics.median(ratios):.2f} times our time per epoch ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+    print(f"load average after: {os.getloadavg()[0]:.2f}")
+
+
+if __name__ == "__main__":
+    main()
