@@ -75,9 +75,8 @@ def compare(sides: dict[str, list[str]], rounds: int) -> None:
             steady = result["epoch_seconds"][1:] or result["epoch_seconds"]
             medians[name].append(statistics.median(steady))
             losses = ", ".join(f"{loss:.2f}" for loss in result["train_loss"])
-            print(
-                f"round {i + 1}  {name:<22} {medians[name][-1]:.3f} s per epoch, first {result['epoch_seconds'][0]:.3f}; loss {losses}"
-            )
+            first, losses = result["epoch_seconds"][0], " ".join(f"{loss:.2f}" for loss in result["train_loss"])
+            print(f"round {i + 1}  {name:<22} {medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {losses}", flush=True)
     for name in list(sides)[1:]:
         ratios = [b / a for a, b in zip(medians["logpx"], medians[name], strict=True)]
         print(

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import write  # noqa: E402
+from tables import write
 
-import logpx  # noqa: E402
+import logpx
 
 write()
 project, author, copyright = "logpx", "The logpx authors", "The logpx authors"

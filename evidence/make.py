@@ -150,7 +150,7 @@ def ppca(work: Path, seeds: list[int], threads: int | None) -> None:
 
     data = load("mnist", protocol="grey")
     x = data.train.x().flatten(1).double()
-    n, P = x.shape
+    n = len(x)
     judge = PCA(10).fit(x.numpy())
     same = exact.ppca.PPCA(*(torch.as_tensor(a) for a in _tipping(judge, n)))
     closed = exact.ppca.closed_form(x, 10)

@@ -44,6 +44,10 @@ app = typer.Typer(
 )
 
 
+class StoppedError(Exception):
+    """Ctrl-C in the middle of training, with the command that goes on."""
+
+
 def main() -> None:
     """The program: runs the verb and turns errors into a sentence and an exit code."""
     sys.exit(run(sys.argv[1:]))
@@ -53,9 +57,12 @@ def run(arguments: list[str]) -> int:
     """Runs one command line; returns its exit code (0, 2 for the user's errors, 130 for Ctrl-C)."""
     calm_threads()
     try:
-        return int(app(arguments, prog_name="logpx", standalone_mode=False) or 0)
+        code = int(app(arguments, prog_name="logpx", standalone_mode=False) or 0)
+        return _complain("Stopped.", code) if code == 130 else code
     except UserError as error:
         return _complain(str(error))
+    except StoppedError as error:
+        return _complain(str(error), 130)
     except KeyboardInterrupt:
         return _complain("Stopped.", 130)
     except OSError as error:
@@ -68,7 +75,7 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(message(), file=sys.stderr)
             return 2
-        return _complain(message())
+        return _complain(_sentence(message()))
 
 
 def calm_threads() -> None:
@@ -83,6 +90,12 @@ def calm_threads() -> None:
 def _complain(text: str, code: int = 2) -> int:
     print(f"logpx: {text}", file=sys.stderr)
     return code
+
+
+def _sentence(text: str) -> str:
+    """The command-line parser's message as one line with a full stop."""
+    text = " ".join(text.replace("Value error, ", "").split())
+    return text if text.endswith((".", "'", "?")) else f"{text}."
 
 
 def _about_files(error: OSError) -> str:
@@ -157,7 +170,7 @@ class RecipeGroup(TyperGroup):
 
         row = find(cmd_name)
         one = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=app.info.context_settings)
-        one.command(row.name, help=_help_of(row))(_train_command(row))
+        one.command(row.name, help=_help_of(row), short_help=row.title)(_train_command(row))
         return typer.main.get_command(one)
 
 
@@ -188,7 +201,7 @@ def _train_options(
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better held-out loss.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights, the order and the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the weights, the order and the noise.")] = 0,
     protocol: Annotated[
         str | None, typer.Option(help="How pixels become numbers: dynamic, grey, threshold, static, integer.")
     ] = None,
@@ -211,7 +224,7 @@ def _train_options(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
     save_every: Annotated[int, typer.Option(help="Epochs between two saves.")] = 1,
-    evidence_samples: Annotated[int, typer.Option(help="k of the L_k printed at the end.")] = 100,
+    evidence_samples: Annotated[int, typer.Option(min=1, help="k of the L_k printed at the end.")] = 100,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: JSON = False,
@@ -287,7 +300,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     names = "epochs batch_size learning_rate schedule clip patience seed device precision compile threads"
     passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
     method = row.build(data, seed=given["seed"], **options)
-    with _resumable(out):
+    with _resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
     split = _best_split(data)
     found = None
@@ -328,19 +341,18 @@ def _free_folder(recipe: str, data: "Data", resume: bool) -> Path:
 
 
 @contextmanager
-def _resumable(out: Path) -> Any:
+def _resumable(arguments: list[str], out: Path) -> Any:
     """Ctrl-C in the middle of training says how to go on; what was saved stays."""
     try:
         yield
     except KeyboardInterrupt:
-        if (out / "state" / "state.safetensors").exists():
-            again = [a for a in sys.argv[1:] if a not in ("--resume", "--force")]
-            again += [] if "--out" in " ".join(again) else ["--out", str(out)]
-            print(
-                f"logpx: The finished epochs are kept; go on with: logpx {shlex.join(again)} --resume",
-                file=sys.stderr,
-            )
-        raise
+        if not (out / "run.json").exists():
+            raise
+        again = [a for a in arguments if a not in ("--resume", "--force")]
+        again += [] if any(a == "--out" or a.startswith("--out=") for a in again) else ["--out", str(out)]
+        raise StoppedError(
+            f"Stopped; the finished epochs are kept, go on with 'logpx {shlex.join(again)} --resume'."
+        ) from None
 
 
 def _best_split(data: "Data") -> str:
@@ -385,36 +397,35 @@ def _reopen(folder: Path) -> tuple["Run", "Data"]:
 
     run = load_run(folder)
     about = run.info["data"]
-    shares = {name: about[name] for name in ("held_out", "test", "seed", "label")}
-    data = load(
-        about["source"],
-        protocol=None if about["protocol"] == "as-is" else about["protocol"],
-        kind=None,
-        **shares,
-    )
-    if data.checksum != about["checksum"]:
-        raise UserError(f"{about['source']} has changed since {folder} was trained on it (another checksum).")
+    try:
+        wanted = {name: about[name] for name in ("protocol", "kind", "held_out", "test", "seed", "label")}
+        source, checksum = about["source"], about["checksum"]
+    except KeyError as missing:
+        raise UserError(f"{folder}/run.json does not say {missing} of its data: the file is damaged.") from None
+    data = load(source, **wanted)
+    if data.checksum != checksum:
+        raise UserError(f"{source} has changed since {folder} was trained on it (another checksum).")
     return run, data
 
 
 @app.command("evaluate")
 def evaluate(
     run: Folder,
-    samples: Annotated[int, typer.Option(help="k of L_k: draws of z per point.")] = 1000,
+    samples: Annotated[int, typer.Option(min=1, help="k of L_k: draws of z per point.")] = 1000,
     split: Annotated[Literal["test", "held_out", "train"] | None, typer.Option(help="Which rows.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many rows.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    memory: Annotated[int, typer.Option(help="Megabytes that decoding may use at once.")] = 256,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = 0,
+    memory: Annotated[int, typer.Option(min=1, help="Megabytes that decoding may use at once.")] = 256,
     as_json: JSON = False,
 ) -> None:
     """Print log p(x) of a run's rows with its error bar. Example: logpx evaluate runs/demo --samples 5000"""
-    from logpx.evaluate import evidence, expected_terms
+    from logpx.evaluate import evidence, expected_terms, rows_of
 
     opened, data = _reopen(run)
     name = split or _best_split(data)
     rows = getattr(data, name)
     if limit is not None:
-        rows = rows.x(slice(0, limit))
+        rows = rows_of(rows, slice(0, limit))
     found = evidence(
         opened.model, rows, samples=samples, seed=seed, memory=memory * 2**20, progress=_progress("evidence")
     )
@@ -450,7 +461,7 @@ def sample(
         Path | None, typer.Option(help=".png (images), .npy or .csv.  [default: RUN/samples.png or .csv]")
     ] = None,
     draw: Annotated[bool, typer.Option("--draw", help="Draw x ~ p(x|z) instead of the mean E[x|z].")] = False,
-    seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -477,7 +488,7 @@ def sample(
 @app.command("report")
 def report(
     run: Folder,
-    samples: Annotated[int, typer.Option(help="k of the L_k in the headline.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="k of the L_k in the headline.")] = 100,
     as_json: JSON = False,
 ) -> None:
     """Write the run's report.html again. Example: logpx report runs/demo"""

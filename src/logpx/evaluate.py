@@ -32,7 +32,12 @@ class Rows(Protocol):
 
 
 def rows_of(data: Tensor | Rows, index: slice) -> Tensor:
-    return data[index] if isinstance(data, Tensor) else data.x(index)
+    """Rows x; those that are drawn anew at each read (dynamically binarised ones) are the same whenever asked for."""
+    if isinstance(data, Tensor):
+        return data[index]
+    if getattr(data, "random", False):
+        return data.x(index, torch.Generator().manual_seed(index.start))  # type: ignore[call-arg]
+    return data.x(index)
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,14 @@ class Evidence:
 
     @property
     def monte_carlo_error(self) -> float:
-        """Standard error of the mean over points from sampling z: var(log w-bar_i) = 1/ESS_i - 1/k to first order."""
+        """Standard error of the mean over points from sampling z: var(log w-bar_i) = 1/ESS_i - 1/k to first order.
+
+        0 where nothing was sampled, nan where one draw per point shows no spread.
+        """
         if self.ess is None or self.samples is None:
             return 0.0
+        if self.samples == 1:
+            return math.nan
         return (1 / self.ess - 1 / self.samples).clamp_min(0).sum().sqrt().item() / len(self.per_point)
 
     @property
@@ -85,7 +95,7 @@ class Evidence:
         finite = {} if self.khat is None else {"khat": self.khat.nanmedian().item()}
         if self.ess is not None and self.khat is not None:
             finite |= {
-                "khat_above_0.7": (self.khat > 0.7).double().mean().item(),
+                "khat_above_0.7": (self.khat > 0.7)[~self.khat.isnan()].double().mean().item(),
                 "ess": self.ess.mean().item(),
                 "ess_min": self.ess.min().item(),
             }
@@ -101,7 +111,7 @@ class Evidence:
             "bits_per_dim": self.bits_per_dim,
             **finite,
         }
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in numbers.items()}
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
@@ -143,7 +153,10 @@ def _exact(model: VAE, data: Tensor | Rows, progress: Progress | None) -> Eviden
     law, parts = model.marginal(), []  # type: ignore[misc]
     for start in range(0, len(data), 4096):
         x = _placed(rows_of(data, slice(start, start + 4096)), model)
-        parts.append(law.log_prob(x).cpu())
+        try:
+            parts.append(law.log_prob(x).cpu())
+        except torch.linalg.LinAlgError:
+            raise UserError("The covariance of p(x) is no covariance: the model's weights are broken.") from None
         _tell(progress, start + len(x), len(data))
     return Evidence(_finite(torch.cat(parts)), "exact", math.prod(law.event_shape))
 
@@ -169,7 +182,7 @@ def _log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> t
     """log w (k, B) in float64, q evaluated once, the decoder on `at_once` draws at a time."""
     q, parts, density = model.encode(batch), [], True
     for tile, done in enumerate(range(0, k, SAMPLES_AT_ONCE)):
-        torch.manual_seed(seed * 8191 + tile)
+        torch.manual_seed((seed * 8191 + tile) % 2**64)
         z = q.rsample((min(SAMPLES_AT_ONCE, k - done),))
         for piece in z.split(at_once):
             draw = model.at(batch, q, piece)
@@ -196,14 +209,19 @@ def expected_terms(
 
     It is the function that a training epoch runs, without gradients: equal data and noise give equal numbers.
     """
-    totals: dict[str, Tensor] = {}
+    if len(data) == 0:
+        raise UserError("There are no rows to evaluate: this split is empty.")
+    names, recorded, sizes = [], [], []
     with evaluating(model), torch.random.fork_rng(_cuda(model)):
         torch.manual_seed(seed)
         for start in range(0, len(data), batch_size):
             x = _placed(rows_of(data, slice(start, start + batch_size)), model)
-            for name, value in objective(model, Batch(x)).terms.items():
-                totals[name] = totals.get(name, torch.zeros_like(value)) + len(x) * value
-    return {name: (total / len(data)).item() for name, total in totals.items()}
+            terms = objective(model, Batch(x)).terms
+            names = list(terms)
+            recorded.append(torch.stack(list(terms.values())))
+            sizes.append(len(x))
+    weights = torch.tensor(sizes, dtype=torch.float64) / len(data)
+    return dict(zip(names, (weights @ torch.stack(recorded).cpu().double()).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -239,13 +257,14 @@ def usage(model: VAE, data: Tensor | Rows, *, rows: int = 10_000) -> Usage:
 
 @contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and back in the mode it had."""
-    mode = model.training
+    """The model in evaluation mode, and each of its parts back in the mode it had."""
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(mode)
+        for part, mode in modes:
+            part.training = mode
 
 
 def _placed(x: Tensor, model: torch.nn.Module) -> Tensor:

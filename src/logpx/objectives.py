@@ -32,8 +32,10 @@ class Warmup(NamedTuple):
     start: float = 0.0
     end: float = 1.0
 
-    def __call__(self, step: int) -> float:
-        return self.end if step >= self.steps else self.start + (self.end - self.start) * step / self.steps
+    def __call__(self, step: int | Tensor) -> Tensor:
+        """The value at a step, computed where the step lives: nothing is read back from the device."""
+        done = (torch.as_tensor(step) / self.steps).clamp(max=1.0) if self.steps else torch.tensor(1.0)
+        return torch.lerp(torch.full_like(done, self.start), torch.full_like(done, self.end), done)
 
 
 Scalar = float | Warmup
@@ -48,7 +50,7 @@ class Weight(nn.Module):
     def __init__(self, value: Scalar) -> None:
         super().__init__()
         self.schedule = value if isinstance(value, Warmup) else None
-        self.register_buffer("now", torch.tensor(value(0) if isinstance(value, Warmup) else float(value)))
+        self.register_buffer("now", value(0) if isinstance(value, Warmup) else torch.tensor(float(value)))
         self.register_buffer("step", torch.tensor(0))
 
     def forward(self) -> Tensor:
@@ -58,7 +60,7 @@ class Weight(nn.Module):
     def after_step(self) -> None:
         if self.schedule:
             self.step += 1
-            self.now.fill_(self.schedule(int(self.step)))
+            self.now.copy_(self.schedule(self.step))
 
     @property
     def ends(self) -> int:
@@ -223,4 +225,4 @@ def _check(samples: int, choice: str, choices: tuple[str, ...]) -> None:
 
 def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
     """A scalar that has the gradient of `loss` and the value of `value`."""
-    return value.detach() + loss - loss.detach()
+    return value.detach() + (loss - loss.detach())  # the difference is exactly 0, so the value is not rounded

@@ -25,9 +25,7 @@ def pinwheel_by_scipy(x: np.ndarray) -> np.ndarray:
 def sphere_by_scipy(x: np.ndarray) -> np.ndarray:
     """r / s is noncentral chi with 3 degrees of freedom; the direction is uniform."""
     r2 = (x**2).sum(1)
-    return (
-        stats.ncx2.logpdf(r2 / 0.01, 3, 1 / 0.01) + np.log(2 * np.sqrt(r2) / 0.01) - np.log(4 * math.pi * r2)
-    )
+    return stats.ncx2.logpdf(r2 / 0.01, 3, 1 / 0.01) + np.log(2 * np.sqrt(r2) / 0.01) - np.log(4 * math.pi * r2)
 
 
 def mixture_by_scipy(centres: np.ndarray, variance: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -163,9 +161,7 @@ def test_rows_come_from_the_seed(name: str) -> None:
 
 def test_linear_gaussian_has_the_documented_spectrum() -> None:
     w, _ = module.linear_parameters()
-    np.testing.assert_allclose(
-        np.linalg.eigvalsh(w @ w.T + 0.25 * np.eye(10))[::-1][:4], [9.25, 4.25, 1.25, 0.25]
-    )
+    np.testing.assert_allclose(np.linalg.eigvalsh(w @ w.T + 0.25 * np.eye(10))[::-1][:4], [9.25, 4.25, 1.25, 0.25])
 
 
 def test_tree_steps_and_labels() -> None:

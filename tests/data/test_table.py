@@ -331,9 +331,7 @@ def test_parquet_refusals(tmp_path: Path, column: pa.Array, match: str) -> None:
     refused(tmp_path / "t.parquet", match)
 
 
-@pytest.mark.parametrize(
-    ("name", "module"), [("t.csv", "pyarrow"), ("t.parquet", "pyarrow"), ("t.h5", "h5py")]
-)
+@pytest.mark.parametrize(("name", "module"), [("t.csv", "pyarrow"), ("t.parquet", "pyarrow"), ("t.h5", "h5py")])
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch, name: str, module: str) -> None:
     for loaded in [m for m in sys.modules if m.partition(".")[0] == module]:
         monkeypatch.setitem(sys.modules, loaded, None)
@@ -363,17 +361,13 @@ def test_a_path_may_carry_its_protocol(tmp_path: Path) -> None:
     assert load(str(tmp_path / "x.npy"), protocol="threshold").source == str((tmp_path / "x.npy").resolve())
 
 
-@pytest.mark.parametrize(
-    "source", ["digits", "digits:dynamic", "digits:static:4", "mixture", "tree", "npy", "csv"]
-)
+@pytest.mark.parametrize("source", ["digits", "digits:dynamic", "digits:static:4", "mixture", "tree", "npy", "csv"])
 def test_described_data_load_again(tmp_path: Path, source: str) -> None:
     if source == "npy":
         np.save(tmp_path / "x.npy", X)
         source = str(tmp_path / "x.npy")
     if source == "csv":
-        source = str(
-            write(tmp_path / "t.csv", "a,b,y\n" + "".join(f"{i},{i * i},{i % 3}\n" for i in range(9)))
-        )
+        source = str(write(tmp_path / "t.csv", "a,b,y\n" + "".join(f"{i},{i * i},{i % 3}\n" for i in range(9))))
         first = load(source, held_out=2, test=0.3, seed=7, label="y")
     else:
         first = load(source, held_out=2, seed=7)

@@ -16,15 +16,11 @@ def plain_array(x: Any, name: str, text: bool = False) -> np.ndarray:
         x = x.detach().cpu()
         x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
     if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
-        raise UserError(
-            f"{name} is a masked array, and missing values are not yet supported; fill or drop them."
-        )
+        raise UserError(f"{name} is a masked array, and missing values are not yet supported; fill or drop them.")
     try:
         array = np.asanyarray(x) if isinstance(x, np.memmap) else np.asarray(x)
     except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{name} is ragged: every row must have the same length; pad or drop the others."
-        ) from error
+        raise UserError(f"{name} is ragged: every row must have the same length; pad or drop the others.") from error
     if text and array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
         return array.astype(str)
     check_numbers(array, name, text)
@@ -89,9 +85,7 @@ def is_number(value: Any) -> bool:
 
 def missing(source: str, where: str) -> str:
     """The sentence for a gap in the data."""
-    return (
-        f"{source} has a missing value at {where}, and missing values are not yet supported; fill or drop it."
-    )
+    return f"{source} has a missing value at {where}, and missing values are not yet supported; fill or drop it."
 
 
 def layout(array: np.ndarray, name: str) -> np.ndarray:
@@ -101,9 +95,7 @@ def layout(array: np.ndarray, name: str) -> np.ndarray:
     """
     check_numbers(array, name)
     if array.ndim == 0 or array.size == 0:
-        raise UserError(
-            f"{name} is empty (shape {array.shape}); at least 2 rows of at least 1 value are needed."
-        )
+        raise UserError(f"{name} is empty (shape {array.shape}); at least 2 rows of at least 1 value are needed.")
     if array.ndim == 1:
         return array[:, None]
     if array.ndim == 3:

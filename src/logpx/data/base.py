@@ -70,9 +70,7 @@ class Split:
     """Rows as they are stored, and how a batch is prepared from them."""
 
     rows: Rows
-    prepare: Callable[
-        [Tensor, torch.Generator | None], Tensor
-    ]  # stored rows -> x of Spec.shape and Spec.kind
+    prepare: Callable[[Tensor, torch.Generator | None], Tensor]  # stored rows -> x of Spec.shape and Spec.kind
     labels: Tensor | None = None  # int64 (N,): for colouring and for conditioning, never for training on
     random: bool = False  # True when `prepare` draws and therefore needs a generator (on the rows' device)
 
@@ -144,9 +142,7 @@ class Stored:
     levels: int | None = None  # set where the reader knows that these are pixels
     protocol: str = "grey"  # the default for pixels
     held_out: float | int = 0.1
-    in_order: bool = (
-        False  # True: the held-out rows are the last ones, by convention; False: a seeded permutation
-    )
+    in_order: bool = False  # True: the held-out rows are the last ones, by convention; False: a seeded permutation
     note: str = ""
 
 
@@ -181,21 +177,15 @@ def chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def count(share: float | int, n: int, what: str) -> int:
     """How many of n rows a fraction or a count means; a fraction > 0 gives at least one row when n >= 3."""
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < math.inf:
-        raise UserError(
-            f"{what}={share!r} is neither a fraction in [0, 1) nor a count of rows; give one of these."
-        )
+        raise UserError(f"{what}={share!r} is neither a fraction in [0, 1) nor a count of rows; give one of these.")
     if isinstance(share, float) and share >= 1:
-        raise UserError(
-            f"{what}={share} as a fraction must lie in [0, 1); for a count of rows give an integer."
-        )
+        raise UserError(f"{what}={share} as a fraction must lie in [0, 1); for a count of rows give an integer.")
     if isinstance(share, int):
         return share
     return max(round(share * n), 1 if share > 0 and n >= 3 else 0)
 
 
-def divide(
-    stored: Stored, held_out: Share, test: Share, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def divide(stored: Stored, held_out: Share, test: Share, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers in stored.x of train, held-out and test rows (none of these when the source has its own).
 
     Raises:
@@ -203,9 +193,7 @@ def divide(
     """
     n = len(stored.x)
     if stored.test is not None and test is not None:
-        raise UserError(
-            f"{stored.name} has {len(stored.test):,} test rows of its own; leave out test={test!r}."
-        )
+        raise UserError(f"{stored.name} has {len(stored.test):,} test rows of its own; leave out test={test!r}.")
     k = count(stored.held_out if held_out is None else held_out, n, "held_out")
     m = 0 if stored.test is not None else count(0.1 if test is None else test, n, "test")
     if k + m >= n:

@@ -95,9 +95,7 @@ def arrange(stored: Stored) -> None:
     """Bring the arrays into (N, P) or (N, C, H, W); check that there are rows and that both parts agree."""
     stored.x = layout(stored.x, stored.name)
     if len(stored.x) < 2:
-        raise UserError(
-            f"{stored.name} has {len(stored.x)} row(s), and at least 2 are needed; give more data."
-        )
+        raise UserError(f"{stored.name} has {len(stored.x)} row(s), and at least 2 are needed; give more data.")
     if stored.test is None:
         return
     stored.test = layout(stored.test, f"the test part of {stored.name}")
@@ -139,9 +137,7 @@ def decide(stored: Stored, facts: Facts, protocol: str | None, kind: Kind | None
     chosen = protocols.parse(chosen, possible if levels or unit_floats else (), seed, stored.name)
     made = protocols.KIND_OF[chosen.partition(":")[0]]
     if kind not in (None, made):
-        raise UserError(
-            f"Protocol {chosen!r} makes {made} data, not kind={kind!r}; leave out one of the two."
-        )
+        raise UserError(f"Protocol {chosen!r} makes {made} data, not kind={kind!r}; leave out one of the two.")
     return Plan(made, chosen, levels)
 
 
@@ -170,25 +166,15 @@ def check_kind(name: str, facts: Facts, kind: Kind) -> None:
     low, high = facts.low.min(), facts.high.max()
     if kind == "binary" and not facts.binary:
         choose = "choose another kind, or for pixels protocol='dynamic' or 'threshold'"
-        raise UserError(
-            f"{name} has values from {low:g} to {high:g}, and kind='binary' needs 0 and 1; {choose}."
-        )
+        raise UserError(f"{name} has values from {low:g} to {high:g}, and kind='binary' needs 0 and 1; {choose}.")
     if kind == "grey" and not facts.within_unit:
-        raise UserError(
-            f"{name} has values from {low:g} to {high:g}, and kind='grey' needs [0, 1]; rescale them."
-        )
+        raise UserError(f"{name} has values from {low:g} to {high:g}, and kind='grey' needs [0, 1]; rescale them.")
     if kind in ("integer", "categorical") and low < 0:
-        raise UserError(
-            f"{name} has the negative value {low:g}, and kind={kind!r} needs values >= 0; use 'real'."
-        )
+        raise UserError(f"{name} has the negative value {low:g}, and kind={kind!r} needs values >= 0; use 'real'.")
     if kind in ("integer", "categorical") and not facts.whole:
-        raise UserError(
-            f"{name} has values that are not whole, and kind={kind!r} needs integers; use kind='real'."
-        )
+        raise UserError(f"{name} has values that are not whole, and kind={kind!r} needs integers; use kind='real'.")
     if kind == "categorical" and high >= MAX_CATEGORIES:
-        raise UserError(
-            f"{name} has the code {high:g}, and codes must be below {MAX_CATEGORIES}; renumber them."
-        )
+        raise UserError(f"{name} has the code {high:g}, and codes must be below {MAX_CATEGORIES}; renumber them.")
 
 
 # --- labels and splits --------------------------------------------------------------------------------------
@@ -223,23 +209,17 @@ def label_column(y: np.ndarray, n: int, name: str) -> np.ndarray:
     """One integer or text label per row, (N,)."""
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (n,):
-        raise UserError(
-            f"The labels of {name} have shape {y.shape}, and {n:,} rows need shape ({n},); give one each."
-        )
+        raise UserError(f"The labels of {name} have shape {y.shape}, and {n:,} rows need shape ({n},); give one each.")
     if y.dtype.kind not in "biufUT":
         raise UserError(f"The labels of {name} are neither integers nor text; convert them.")
     if y.dtype.kind == "f":
         if not (y == np.rint(y)).all():
-            raise UserError(
-                f"The labels of {name} must be integers or text, not fractions or gaps; convert them."
-            )
+            raise UserError(f"The labels of {name} must be integers or text, not fractions or gaps; convert them.")
         return y.astype(np.int64)
     return y.astype(np.int64) if y.dtype.kind in "bu" else y
 
 
-def cut(
-    plan: Plan, x: np.ndarray, labels: np.ndarray | None, index: np.ndarray, part: protocols.Part
-) -> Split:
+def cut(plan: Plan, x: np.ndarray, labels: np.ndarray | None, index: np.ndarray, part: protocols.Part) -> Split:
     """One split: the rows `index` of x, prepared as planned."""
     rows, prepare, random = protocols.apply(plan.protocol, take(x, index), plan.levels, part)
     return Split(rows, prepare, None if labels is None else to_tensor(labels[index]), random)
@@ -257,9 +237,7 @@ def describe(stored: Stored, facts: Facts, plan: Plan, splits: tuple[Split, Spli
     else:
         how = protocols.sentence(plan.protocol, plan.levels)
     guessed = stored.levels is None and plan.levels == 256 and plan.protocol != AS_IS
-    pixels = (
-        "uint8 values are read as pixel levels (kind='integer' or 'real' changes that)" if guessed else ""
-    )
+    pixels = "uint8 values are read as pixel levels (kind='integer' or 'real' changes that)" if guessed else ""
     parts = [f"{stored.name}, {sizes}", how, pixels, stored.note, scales(stored, facts, plan)]
     return "; ".join(part for part in parts if part)
 
@@ -271,6 +249,4 @@ def scales(stored: Stored, facts: Facts, plan: Plan) -> str:
     if plan.kind != "real" or stored.x.ndim != 2 or len(spread) < 2 or spread.max() <= 100 * spread.min():
         return ""
     ratio = spread.max() / spread.min()
-    return (
-        f"the columns' ranges differ by a factor of {ratio:,.0f} and are not standardised: consider doing so"
-    )
+    return f"the columns' ranges differ by a factor of {ratio:,.0f} and are not standardised: consider doing so"

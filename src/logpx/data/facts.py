@@ -69,6 +69,4 @@ def check_finite(flat: np.ndarray, start: int, stored: Stored) -> None:
         raise UserError(missing(stored.name, where))
     if np.isinf(value):
         raise UserError(f"{stored.name} has an infinite value at {where}; replace or drop it.")
-    raise UserError(
-        f"{stored.name} has the value {value:g} at {where}, too large for float32; rescale the data."
-    )
+    raise UserError(f"{stored.name} has the value {value:g} at {where}, too large for float32; rescale the data.")

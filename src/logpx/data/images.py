@@ -203,9 +203,7 @@ def header(path: Path) -> tuple[tuple[int, int], str]:
     with opened(path) as image:
         size, mode = image.size, image.mode
     if mode.startswith("I") or mode == "F":
-        raise UserError(
-            f"{path} has more than 8 bits per pixel; convert it to 8 bits, or store the array as .npy."
-        )
+        raise UserError(f"{path} has more than 8 bits per pixel; convert it to 8 bits, or store the array as .npy.")
     return size, mode
 
 

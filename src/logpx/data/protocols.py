@@ -28,9 +28,7 @@ KIND_OF: dict[str, Kind] = {
     "static": "binary",
     "integer": "integer",
 }
-EVALUATION_SEED = (
-    777  # of Tomczak & Welling's code for the VampPrior (2018), whose dynamic test set is drawn once
-)
+EVALUATION_SEED = 777  # of Tomczak & Welling's code for the VampPrior (2018), whose dynamic test set is drawn once
 Part = Literal["train", "held_out", "test"]
 Prepare = Callable[[Tensor, torch.Generator | None], Tensor]
 
@@ -43,9 +41,7 @@ def parse(protocol: str, possible: tuple[str, ...], seed: int, name: str) -> str
     """
     base, _, number = protocol.partition(":")
     if base not in possible or (number and base != "static"):
-        offered = (
-            ", ".join(possible) or "none but 'as-is', because its values are neither pixels nor within [0, 1]"
-        )
+        offered = ", ".join(possible) or "none but 'as-is', because its values are neither pixels nor within [0, 1]"
         raise UserError(f"Protocol {protocol!r} does not apply to {name}; possible: {offered}.")
     if base != "static":
         return base
@@ -100,9 +96,7 @@ def bernoulli(levels: int | None) -> Prepare:
 
     def draw(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if generator is None:
-            raise UserError(
-                "Training pixels are drawn anew at each read, so pass generator=torch.Generator()."
-            )
+            raise UserError("Training pixels are drawn anew at each read, so pass generator=torch.Generator().")
         return torch.bernoulli(grey(rows, None), generator=generator)
 
     return draw

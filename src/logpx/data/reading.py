@@ -20,9 +20,7 @@ def reading(path: Any, what: str) -> Iterator[None]:
     except UserError:
         raise
     except ImportError as error:
-        raise UserError(
-            f"Reading {path} needs a package that is missing; run pip install logpx[files]."
-        ) from error
+        raise UserError(f"Reading {path} needs a package that is missing; run pip install logpx[files].") from error
     except Exception as error:
         raise UserError(f"{path} cannot be read as {what} ({reason(error)}); check the file.") from error
 

@@ -50,9 +50,7 @@ def load(
     """
     where, carried = split_source(source)
     if carried and protocol not in (None, carried):
-        raise UserError(
-            f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them."
-        )
+        raise UserError(f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them.")
     stored = read(where, seed=seed, label=label, download=download)
     return build(
         stored,
@@ -80,14 +78,10 @@ def read(source: str | Path, *, seed: int, label: str | None, download: bool) ->
     """The stored rows of a name or a path."""
     if isinstance(source, str) and source in names():
         if label is not None:
-            raise UserError(
-                f"label={label!r} does not apply to {source}, which has its labels already; leave it out."
-            )
+            raise UserError(f"label={label!r} does not apply to {source}, which has its labels already; leave it out.")
         return read_name(source, seed, download)
     if not isinstance(source, str | PathLike) or not str(source):
-        raise UserError(
-            f"load needs a name or a path, not {type(source).__name__}; for arrays use from_array."
-        )
+        raise UserError(f"load needs a name or a path, not {type(source).__name__}; for arrays use from_array.")
     path = Path(source).expanduser()
     if path.is_dir():
         refuse_label(path, label, "folders of images")

@@ -33,9 +33,7 @@ def parameter(array: np.ndarray, x: Tensor) -> Tensor:
 
 def mixture_log_density(x: Tensor, centres: np.ndarray, variance: float) -> Tensor:
     """log (1/M) sum_m N(x; c_m, s^2 I): (B, P) -> (B,)."""
-    distance = torch.cdist(
-        x.double(), parameter(centres, x), compute_mode="donot_use_mm_for_euclid_dist"
-    ).square()
+    distance = torch.cdist(x.double(), parameter(centres, x), compute_mode="donot_use_mm_for_euclid_dist").square()
     log_norm = 0.5 * centres.shape[1] * math.log(2 * math.pi * variance) + math.log(len(centres))
     return torch.logsumexp(-distance / (2 * variance), dim=1) - log_norm
 
@@ -86,9 +84,7 @@ def mixture(n: int, seed: int) -> Synthetic:
     component = random.randint(MIXTURE_SIZE, size=n)
     x = mixture_centres()[component] + MIXTURE_SCALE * random.standard_normal((n, 2))
     classes = tuple(f"component {k}" for k in range(MIXTURE_SIZE))
-    return Synthetic(
-        x, lambda x: mixture_log_density(x, mixture_centres(), MIXTURE_SCALE**2), component, classes
-    )
+    return Synthetic(x, lambda x: mixture_log_density(x, mixture_centres(), MIXTURE_SCALE**2), component, classes)
 
 
 # --- pinwheel -----------------------------------------------------------------------------------------------
@@ -118,9 +114,7 @@ def pinwheel_log_density(x: Tensor) -> Tensor:
     # von Mises: exp(k (cos - 1)) / (2 pi e^-k I_0(k)), with the scaled Bessel function that cannot overflow
     bessel = torch.special.i0e(torch.tensor(CONCENTRATION, dtype=x.dtype)).item()
     angular = CONCENTRATION * (offset.cos() - 1) - math.log(2 * math.pi * bessel * ARMS)
-    radial = -0.5 * ((log_r - LOG_RADIUS) / LOG_SPREAD).square() - math.log(
-        LOG_SPREAD * math.sqrt(2 * math.pi)
-    )
+    radial = -0.5 * ((log_r - LOG_RADIUS) / LOG_SPREAD).square() - math.log(LOG_SPREAD * math.sqrt(2 * math.pi))
     return radial + torch.logsumexp(angular, dim=1) - 2 * log_r
 
 

@@ -55,18 +55,14 @@ def h5_array(path: Path, key: str, dataset: Any) -> np.ndarray:
     deflate cannot shrink anything below 1/1032 of its size: a larger claim is an empty or a hostile header.
     """
     if dataset.nbytes > max(2**28, 1032 * size_on_disk(path)):
-        raise UserError(
-            f"{key} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold; check it."
-        )
+        raise UserError(f"{key} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold; check it.")
     return np.asarray(dataset.asstr()[()], dtype=str) if dataset.dtype.kind in "OS" else dataset[()]
 
 
 def choose(path: Path, keys: list[str], get: Callable[[str], np.ndarray], label: str | None) -> Stored:
     """Pick the arrays out of an archive by their names."""
     if label is not None and label not in keys:
-        raise UserError(
-            f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}."
-        )
+        raise UserError(f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}.")
     y, test, test_y = label or find(keys, LABELS), find(keys, TEST), find(keys, TEST_LABELS)
     rest = [key for key in keys if key not in (y, test, test_y)]
     x = find(rest, DATA) or only(path, rest)
@@ -136,9 +132,7 @@ def first_line(path: Path) -> tuple[list[str], str]:
         raise UserError(f"{path} is not text in UTF-8, whatever its name says; check the file.")
     line = next(iter(text.splitlines()), "")
     if not line.strip():
-        raise UserError(
-            f"{path} is empty or begins with an empty line; its first line must be names or numbers."
-        )
+        raise UserError(f"{path} is empty or begins with an empty line; its first line must be names or numbers.")
     delimiter = max(",;\t", key=line.count)
     return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))], delimiter
 
@@ -183,11 +177,7 @@ def column(path: Path, name: str, values: Any) -> np.ndarray:
         raise UserError(missing(str(path), place(row, f"column {name!r}")))
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
-    if (
-        pa.types.is_integer(values.type)
-        or pa.types.is_floating(values.type)
-        or pa.types.is_boolean(values.type)
-    ):
+    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type):
         return values.to_numpy()
     return np.array([*values.to_pylist(), None], dtype=object)[:-1]  # the None keeps lists from becoming axes
 

@@ -163,7 +163,7 @@ def load_run(path: str | Path) -> Run:
             f"{path} was trained from hand-made parts: build them again and call Folder(path).load_weights(model)."
         )
     method = rebuild(info)
-    method.model.to(dtype=dtype_of(info["settings"]["precision"]))
+    method.model.to(dtype=dtype_of(info["settings"].get("precision")))
     epoch = folder.load_weights(method.model)
     return Run(method, info, folder.read_rows(), epoch, folder.path)
 
@@ -173,9 +173,11 @@ def rebuild(info: dict[str, Any]) -> Method:
     try:
         data, options = info["data"], dict(info["options"])
         spec = Spec(tuple(data["shape"]), data["kind"], data["levels"])
+        return find(info["recipe"]).build(spec, **options)
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"run.json does not describe its data and options ({error!r}): the file is damaged.") from None
-    return find(info["recipe"]).build(spec, **options)
 
 
 def protocol_for(source: str, likelihood: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from math import prod
 from typing import Literal
 
 from pydantic import PositiveFloat, PositiveInt
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from logpx import exact, objectives
 from logpx.data import Spec
+from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.recipes.base import recipe
 from logpx.train import Method, Training
@@ -25,6 +27,8 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
     latent: dimensions of z. solution: "closed form", or "em", which approaches it without an eigendecomposition, the
     evidence rising at every iteration. As a VAE it has the exact posterior, so every bound on it is tight.
     """
+    if latent >= (P := prod(data.shape)):
+        raise UserError(f"latent is {latent}: probabilistic PCA of {P} columns has room for at most {P - 1}.")
     model = exact.ppca.build(data.shape, latent)
     solve = partial(_closed_form, latent) if solution == "closed form" else partial(_em, latent)
     epochs = 1 if solution == "closed form" else 1000
@@ -39,7 +43,7 @@ def _closed_form(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float
 
 
 def _em(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
-    for fitted, evidence in exact.ppca.em(x, latent):
+    for fitted, evidence in exact.ppca.em(x, latent, iterations=10**9):  # the loop counts the epochs
         exact.ppca.write_into(model, fitted)
         yield {"loss": -evidence, "elbo": evidence}
 

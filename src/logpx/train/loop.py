@@ -103,6 +103,8 @@ class _Loop:
         self.data, self.settings, self.says, self.training = data, settings, says, method.training
         if len(data.train) == 0:
             raise UserError("There are no rows to train on.")
+        if self.training.patience and not len(data.held_out):
+            raise UserError("patience counts epochs by the held-out loss: hold some rows out, or drop it.")
         like = next(self.model.parameters())
         self.feed = Feed(
             data.train, self.training.batch_size, seed=settings["seed"], device=like.device, dtype=like.dtype
@@ -316,10 +318,8 @@ class _Loop:
             _same(name, before[name], self.info[name], but=more)
         if before["data"].get("checksum") != self.data.checksum:
             raise UserError(f"The data are not those that {folder.path} was trained on (their checksums differ).")
-        before, now = (
-            {k: about["data"].get(k) for k in ("protocol", "kind", "counts", "seed")} for about in (before, self.info)
-        )
-        _same("data", before, now)
+        rows = ("protocol", "kind", "counts", "seed")
+        _same("data", {k: before["data"].get(k) for k in rows}, {k: self.info["data"].get(k) for k in rows})
         if folder.state.exists() or before.get("status") != "running":  # else it was stopped in its first epoch
             try:
                 self._restore(folder, state.load(folder.state))

@@ -1,0 +1,135 @@
+"""Samples: means and draws from the prior, laid out as a picture, written whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from logpx import exact, recipes
+from logpx.data import Spec, load
+from logpx.errors import UserError
+from logpx.model import VAE
+from logpx.samples import draw_samples, tile, write_samples
+
+
+def binary() -> VAE:
+    return recipes.vae(Spec((1, 4, 4), "binary"), latent=2, hidden=(8,)).model
+
+
+def test_the_seed_decides_and_the_global_state_is_left_alone() -> None:
+    model, before = binary(), torch.get_rng_state()
+    a, b, c = (draw_samples(model, 5, seed=s) for s in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert a.shape == (5, 1, 4, 4)
+    assert model.training
+    assert not a.requires_grad
+
+
+def test_means_are_means_and_draws_are_draws() -> None:
+    model = binary()
+    means, draws = draw_samples(model, 200), draw_samples(model, 200, draw=True)
+    assert ((means > 0) & (means < 1)).all()
+    assert set(draws.unique().tolist()) == {0.0, 1.0}
+    assert (draws.mean() - means.mean()).abs() < 0.05  # the same z, 3200 pixels: s.e. 0.009
+
+
+def test_draws_have_the_law_of_the_model() -> None:
+    """pPCA: x ~ N(mu, W W^T + s^2 I), so the covariance of many draws is known; of the means it lacks s^2 I."""
+    W = torch.tensor([[2.0, 0.0], [1.0, 1.0], [0.0, 0.5]]).double()
+    mu, s2 = torch.tensor([1.0, -1.0, 0.0]).double(), torch.tensor(0.25).double()
+    model = exact.ppca.as_vae(exact.ppca.PPCA(W, mu, s2), (3,))
+    draws, means = draw_samples(model, 40_000, draw=True), draw_samples(model, 40_000)
+    torch.testing.assert_close(draws.mean(0), mu, rtol=0, atol=0.05)
+    torch.testing.assert_close(torch.cov(draws.T), W @ W.T + s2 * torch.eye(3).double(), rtol=0, atol=0.12)
+    torch.testing.assert_close(torch.cov(means.T), W @ W.T, rtol=0, atol=0.12)
+
+
+def test_what_cannot_be_sampled() -> None:
+    with pytest.raises(UserError, match="at least one"):
+        draw_samples(binary(), 0)
+    model = binary()
+    model.prior = None
+    with pytest.raises(UserError, match="cannot sample"):
+        draw_samples(model, 3)
+    grey = recipes.vae(Spec((4,), "grey"), latent=2, hidden=(8,), likelihood="grey").model
+    with pytest.raises(UserError, match="no density"):
+        draw_samples(grey, 3, draw=True)
+    assert draw_samples(grey, 3).shape == (3, 4)
+
+
+def test_a_sheet_of_images() -> None:
+    x = torch.zeros(5, 3, 2, 4)
+    x[0, 0], x[4, 2], x[3] = 1.0, 0.5, 7.0
+    sheet = tile(x)
+    assert sheet.shape == (2 * 3 + 1, 3 * 5 + 1, 3)
+    assert sheet.dtype == np.uint8
+    assert (sheet[1:3, 1:5] == [255, 0, 0]).all()
+    assert (sheet[4:6, 6:10] == [0, 0, 128]).all()
+    assert (sheet[4:6, 1:5] == 255).all()  # 7 is clamped
+    assert (sheet[[0, 3, 6]] == 255).all()  # the gaps
+    assert (sheet[4:6, 11:15] == 255).all()  # no sixth image
+    assert tile(x, columns=5, gap=0).shape == (2, 20, 3)
+
+
+def test_png(tmp_path: Path) -> None:
+    for channels, mode in ((1, "L"), (3, "RGB"), (4, "RGBA")):
+        x = torch.rand(4, channels, 3, 3)
+        write_samples(tmp_path / "x.png", x, None)
+        with Image.open(tmp_path / "x.png") as image:
+            assert (image.mode, image.format) == (mode, "PNG")
+            assert np.array_equal(np.asarray(image).reshape(9, 9, channels), tile(x))
+
+
+def test_npy_keeps_every_bit(tmp_path: Path) -> None:
+    x = torch.randn(4, 1, 3, 3)
+    write_samples(tmp_path / "x.npy", x, None)
+    assert np.array_equal(np.load(tmp_path / "x.npy"), x.numpy())
+
+
+@pytest.mark.parametrize("columns", [None, ["width", "height"]])
+def test_csv_can_be_loaded_again(tmp_path: Path, columns: list[str] | None) -> None:
+    x = torch.randn(30, 2)
+    write_samples(tmp_path / "x.csv", x, columns)
+    again = load(tmp_path / "x.csv", held_out=0, test=0)
+    assert again.columns == tuple(columns or ["x0", "x1"])
+    assert torch.equal(again.train.x(), x)  # nine digits are a float32
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("x.gif", "written as .png, .npy, .csv"),
+        ("x", "written as"),
+        ("no/x.csv", "no folder"),
+        ("x.png", "no pictures"),
+    ],
+)
+def test_refused(tmp_path: Path, name: str, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        write_samples(tmp_path / name, torch.randn(4, 2), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_channels_are_no_picture(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no pictures"):
+        write_samples(tmp_path / "x.png", torch.rand(4, 2, 3, 3), None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    write_samples(tmp_path / "x.csv", torch.zeros(2, 2), None)
+    before = (tmp_path / "x.csv").read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_samples(tmp_path / "x.csv", torch.ones(2, 2), None)
+    assert (tmp_path / "x.csv").read_bytes() == before
+    assert os.listdir(tmp_path) == ["x.csv"]

@@ -1,0 +1,73 @@
+"""Where and how precisely: devices, threads, the private random state, and when compiling pays."""
+
+import pytest
+import torch
+
+from logpx.errors import UserError
+from logpx.train.engine import arithmetic, dtype_of, find_device, should_compile
+
+CPU = torch.device("cpu")
+
+
+def settings() -> tuple:
+    return torch.get_float32_matmul_precision(), torch.get_num_threads(), torch.get_default_dtype()
+
+
+@pytest.mark.parametrize("name", ["cuda:77", "nope", "", "meta", "cpu:x"])
+def test_a_device_that_is_not_there(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be used on this machine"):
+        find_device(name)
+
+
+def test_the_devices_that_are_there() -> None:
+    assert find_device("cpu") == CPU
+    assert find_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_precisions() -> None:
+    assert [dtype_of(p) for p in ("float64", "float32", "medium")] == [torch.float64, torch.float32, torch.float32]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_everything_is_put_back(fails: bool) -> None:
+    before, random = settings(), torch.get_rng_state()
+    try:
+        with arithmetic(CPU, "medium", 2, seed=5):
+            assert torch.get_float32_matmul_precision() == "medium"
+            assert torch.get_num_threads() == 2
+            assert torch.initial_seed() == 5
+            torch.rand(3)
+            if fails:
+                raise RuntimeError
+    except RuntimeError:
+        assert fails
+    assert settings() == before
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_full_precision_is_full_even_if_the_user_had_less() -> None:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with arithmetic(CPU, "float32", None, seed=0):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_when_compiling_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
+    cuda = torch.device("cuda:0")
+    assert should_compile("no", cuda, 10**9) == (False, None)
+    assert should_compile("yes", CPU, 1) == (True, None)
+    assert [should_compile("auto", CPU, n)[0] for n in (1, 10**9)] == [False, True]
+    assert should_compile("auto", cuda, 1) == (False, None)
+    assert should_compile("auto", cuda, 10**6) == (True, None)
+
+
+def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    compiled, why = should_compile("yes", CPU, 1)
+    assert not compiled
+    assert why is not None
+    assert "no C++ compiler" in why
