@@ -1,6 +1,6 @@
 """Peak memory of `logpx evaluate` on a run, and its time.
 
-    python benchmarks/memory.py RUN --samples 5000
+python benchmarks/memory.py RUN --samples 5000
 """
 
 import argparse

@@ -75,8 +75,10 @@ def compare(sides: dict[str, list[str]], rounds: int) -> None:
             steady = result["epoch_seconds"][1:] or result["epoch_seconds"]
             medians[name].append(statistics.median(steady))
             losses = ", ".join(f"{loss:.2f}" for loss in result["train_loss"])
-            first, losses = result["epoch_seconds"][0], " ".join(f"{loss:.2f}" for loss in result["train_loss"])
-            print(f"round {i + 1}  {name:<22} {medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {losses}", flush=True)
+            first = result["epoch_seconds"][0]
+            losses = " ".join(f"{loss:.2f}" for loss in result["train_loss"])
+            said = f"{medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {losses}"
+            print(f"round {i + 1}  {name:<22} {said}", flush=True)
     for name in list(sides)[1:]:
         ratios = [b / a for a, b in zip(medians["logpx"], medians[name], strict=True)]
         print(

@@ -84,7 +84,7 @@ def calm_threads() -> None:
     Spinning wins a few per cent on an idle machine and loses tenfold on a busy one (benchmarks/RESULTS.md).
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def _complain(text: str, code: int = 2) -> int:

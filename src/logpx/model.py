@@ -26,7 +26,7 @@ class Draw(NamedTuple):
 
     batch: Batch
     q: Distribution  # q(z | x), batch (B,)
-    q_fixed: Distribution  # the same law with its parameters held constant
+    q_fixed: Callable[[], Distribution]  # the same law with its parameters held constant, built when asked for
     z: Tensor  # (K, B, D)
     prior: Distribution | None  # p(z)
     px: Distribution  # p(x | z), batch (K, B)
@@ -51,7 +51,7 @@ class Draw(NamedTuple):
 
     def log_q(self, fixed: bool = False) -> Tensor:
         """log q(z | x), (K, B); `fixed` stops the gradient into q's parameters, not into z."""
-        return (self.q_fixed if fixed else self.q).log_prob(self.z)
+        return (self.q_fixed() if fixed else self.q).log_prob(self.z)
 
     def kl(self, sampled: bool = False) -> Tensor:
         """KL(q(z|x) || p(z)): closed form (B,), or log q(z|x) - log p(z) at the draws (K, B)."""
@@ -105,13 +105,13 @@ class VAE(nn.Module):
         """k reparameterised latents per point and the laws around them."""
         params = _call(self.encoder, batch.x, batch.context)
         q = self.posterior(params)
-        return self.at(batch, q, q.rsample((k,)), self.posterior(params.detach()))
+        return self.at(batch, q, q.rsample((k,)), lambda: self.posterior(params.detach()))
 
-    def at(self, batch: Batch, q: Distribution, z: Tensor, q_fixed: Distribution | None = None) -> Draw:
+    def at(self, batch: Batch, q: Distribution, z: Tensor, q_fixed: Callable[[], Distribution] | None = None) -> Draw:
         """The same at latents z (K, B, D) drawn elsewhere from q: an evaluation encodes once and decodes in pieces."""
         prior = None if self.prior is None else self.prior(batch.context)
         px = self.decode(z, batch.context)
-        return Draw(batch, q, q_fixed or q, z, prior, px, self._is_closed(q, prior))
+        return Draw(batch, q, q_fixed or (lambda: q), z, prior, px, self._is_closed(q, prior))
 
     def sample(self, n: int, context: Tensor | None = None) -> tuple[Tensor, Distribution]:
         """z ~ p(z), (n, D), and p(x | z); raises UserError for a model without a prior."""

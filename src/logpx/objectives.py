@@ -143,20 +143,16 @@ class Sum(Objective):
 
 def finished(loss: Tensor, terms: Terms) -> Step:
     """The step of a loss and its terms, (B,) or scalars: means over the batch, held constant."""
-    return Step(loss, {"loss": loss.detach()} | {name: t.detach().mean() for name, t in terms.items()})
+    held = {name: t.detach() if t.ndim == 0 else t.detach().mean() for name, t in terms.items()}
+    return Step(loss, {"loss": loss.detach()} | held)
 
 
-def bound_terms(log_px: Tensor, kl: Tensor, *, density: bool = True) -> Terms:
-    """The three numbers every likelihood-based method reports: elbo = -(reconstruction + kl), at beta = 1.
+def bound_terms(reconstruction: Tensor, kl: Tensor, *, density: bool = True) -> Terms:
+    """The three numbers every likelihood-based method reports: elbo = -(reconstruction + kl), at beta = 1; scalars.
 
     Where p(x|z) is no density the same sum bounds nothing, and is called `score`.
     """
-    reconstruction, rate = -log_px.mean(), kl.mean()
-    return {
-        "elbo" if density else "score": -(reconstruction + rate),
-        "reconstruction": reconstruction,
-        "kl": rate,
-    }
+    return {"elbo" if density else "score": -(reconstruction + kl).detach(), "reconstruction": reconstruction, "kl": kl}
 
 
 class ELBO(Objective):
@@ -178,8 +174,8 @@ class ELBO(Objective):
         self.beta, self.samples, self.kl = Weight(beta), samples, kl
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
-        log_px, kl = d.log_px(), d.kl(sampled=self.kl == "one sample")
-        return self.beta() * kl.mean() - log_px.mean(), bound_terms(log_px, kl, density=is_density(d.px))
+        reconstruction, kl = -d.log_px().mean(), d.kl(sampled=self.kl == "one sample").mean()
+        return reconstruction + self.beta() * kl, bound_terms(reconstruction, kl, density=is_density(d.px))
 
     def how_kl(self, model: VAE) -> str:
         return self.kl if self.kl == "one sample" else model.how_kl()
@@ -208,7 +204,7 @@ class IWAE(Objective):
         log_px = d.log_px()
         log_w = log_px + d.log_pz() - d.log_q(fixed=self.gradient != "plain")  # (K, B)
         bound = log_mean_exp(log_w)
-        terms = {f"L_{len(log_w)}": bound} | bound_terms(log_px, d.kl(), density=is_density(d.px))
+        terms = {f"L_{len(log_w)}": bound} | bound_terms(-log_px.mean(), d.kl().mean(), density=is_density(d.px))
         if self.gradient != "dreg" or not d.z.requires_grad:
             return -bound.mean(), terms
         w = log_w.detach().softmax(0)

@@ -71,3 +71,10 @@ def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not compiled
     assert why is not None
     assert "no C++ compiler" in why
+
+
+def test_denormals_count_as_zero_while_training_and_only_then() -> None:
+    tiny = torch.tensor(1e-39)
+    with arithmetic(torch.device("cpu"), "float32", None, 0):
+        assert (tiny * 1.0).item() == 0.0
+    assert (tiny * 1.0).item() > 0.0

@@ -269,10 +269,16 @@ def test_without_held_out_rows_the_last_epoch_remains() -> None:
     data = from_array(numbers(), held_out=0)
     method = small(data)
     seen = Snapshots(method.model)
-    run = fit(method, data, epochs=4, patience=1, learning_rate=0.5, show=seen)
-    assert run.best_epoch == 4  # patience looks at held-out rows only
+    run = fit(method, data, epochs=4, learning_rate=0.5, show=seen)
+    assert run.best_epoch == 4
     assert "held_out" not in run.rows[0]
     assert equal(weights(run), seen.after[-1])
+
+
+def test_patience_needs_held_out_rows() -> None:
+    data = from_array(numbers(), held_out=0)
+    with pytest.raises(UserError, match="hold some rows out"):
+        fit(small(data), data, epochs=4, patience=1, show=False)
 
 
 def test_patience(scripted: Callable[..., None]) -> None:

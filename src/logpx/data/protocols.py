@@ -75,7 +75,7 @@ def greys(levels: int | None) -> Prepare:
     top = (levels or 2) - 1
 
     def prepare(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return as_float(rows) / top
+        return as_float(rows / top)  # integers divide into floats in one pass
 
     return prepare
 

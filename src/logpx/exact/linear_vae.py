@@ -239,8 +239,8 @@ class AnalyticELBO(Objective):
     def forward(self, model: VAE, batch: Batch) -> Step:
         if batch.observed is not None:
             raise UserError("The analytic ELBO needs complete rows: train with ELBO() where values are missing.")
-        reconstruction, kl = read(model).parts(batch.x)
-        return finished(reconstruction.mean() + self.beta() * kl.mean(), bound_terms(-reconstruction, kl))
+        reconstruction, kl = (part.mean() for part in read(model).parts(batch.x))
+        return finished(reconstruction + self.beta() * kl, bound_terms(reconstruction, kl))
 
     def how_kl(self, model: VAE) -> str:
         return "closed form"

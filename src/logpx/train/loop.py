@@ -258,10 +258,12 @@ class _Loop:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.training.learning_rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
         loss, terms = self.evaluate_objective(self.model, batch)
-        self.optimizer.zero_grad()
+        learned = self.optimizer.param_groups[0]["params"]
+        for parameter in learned:
+            parameter.grad = None  # what zero_grad does, without its bookkeeping
         loss.backward()
         if self.training.clip:
-            torch.nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], self.training.clip)
+            torch.nn.utils.clip_grad_norm_(learned, self.training.clip)
         self.optimizer.step()
         for move in self.after_step:
             move()
