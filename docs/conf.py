@@ -16,3 +16,19 @@ html_theme, html_title = "furo", "logpx"
 exclude_patterns = ["_build"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+
+
+def as_written(app, what, name, obj, options, lines):
+    """Docstrings are plain text laid out for the eye (formulas, aligned columns), so they are shown as they stand."""
+    if any(line.strip() for line in lines):
+        lines[:] = ["::", "", *(f"   {line}" for line in lines), ""]
+
+
+def without_aliases(app, what, name, obj, skip, options):
+    """A named tuple's fields are in its signature; Sphinx's "Alias for field number 0" says nothing."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field") else None
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", without_aliases)
+    app.connect("autodoc-process-docstring", as_written)

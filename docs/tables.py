@@ -15,17 +15,19 @@ def recipe_table() -> str:
 
 
 def method_page(name: str) -> str:
-    """A page of the docs: the docstring as it stands, the options, the files to read."""
+    """A page of the docs: the docstring's prose and formula, the options, the files to read."""
     from logpx.recipes.page import files
 
     row = RECIPES[name]
-    text = inspect.getdoc(row.source) or ""
-    options = "\n".join(f"| `{o}` | `{p.default!r}` |" for o, p in row.options.items())
+    text, meanings = row.text
+    _, formula, *prose = text.split("\n\n")
+    options = "\n".join(f"| `--{o}` | `{p.default}` | {meanings[o]} |" for o, p in row.options.items())
     reading = "\n".join(f"1. `logpx/{file}`" for file in files(name))
+    paragraphs = "\n\n".join(prose).replace("<", "&lt;")
     return (
-        f"# {row.title}\n\n```text\n{text}\n```\n\n"
-        f"    logpx train {name} DATA\n\n"
-        f"| option | default |\n|---|---|\n{options}\n\n"
+        f"# {row.title}\n\n{row.reference}\n\n```text\n{formula}\n```\n\n{paragraphs}\n\n"
+        f"```bash\nlogpx train {name} DATA\n```\n\n"
+        f"| option | default | meaning |\n|---|---|---|\n{options}\n\n"
         f"Read it in this order, or print it on one page with `logpx show {name}`:\n\n{reading}\n"
     )
 

@@ -122,23 +122,23 @@ def _measured(work: Path, name: str, run: Run, data: Data) -> dict[str, Any]:
 
 
 def iwae(work: Path, seeds: list[int], threads: int | None) -> None:
-    """k = 1, 5 and 50 on dynamically binarised MNIST with the paper's networks and a schedule of 40 epochs, not 3280."""
-    paper = {"1": -86.76, "5": -85.54, "50": -84.78}
+    """k = 1 and 5 on dynamically binarised MNIST with the paper's networks and a schedule of 20 epochs, not 3280."""
+    paper = {1: -86.76, 5: -85.54}
     data = load("mnist", protocol="dynamic", held_out=1000)
     found: dict[str, Any] = {}
-    for k in (1, 5, 50):
+    for k in paper:
         values = []
         for seed in seeds:
             method = recipes.iwae(data, samples=k, seed=seed)
-            settings = {"epochs": 40, "batch_size": 100, "schedule": "cosine", "learning_rate": 1e-3}
+            settings = {"epochs": 20, "batch_size": 100, "schedule": "cosine", "learning_rate": 1e-3}
             run = trained(work, f"iwae_{k}_{seed}", method, data, seed=seed, threads=threads, **settings)
             values.append(kept(work, f"iwae_{k}_{seed}_L1000", lambda run=run: estimate(run, data, 1000)))
-        found[f"k = {k}"] = over_seeds([v["value"] for v in values]) | {"paper": paper[str(k)], "runs": values}
+        found[f"k = {k}"] = over_seeds([v["value"] for v in values]) | {"paper": paper[k], "runs": values}
     value = {
         "recipe": "iwae",
         "data": data.note,
         "settings": "784-200-200-50-200-200-784 tanh, doubly reparameterised gradient, Adam 1e-3, cosine, batch 100, "
-        "40 epochs (the paper trains 3280); L_1000 on the test set (the paper: L_5000)",
+        "20 epochs (the paper trains 3280); L_1000 on the test set (the paper: L_5000)",
         "unit": "nats per image",
         "L_1000": found,
         "source": "Burda et al. 2016, table 1, one stochastic layer",

@@ -183,7 +183,7 @@ app.add_typer(
 
 def _help_of(row: "Recipe") -> str:
     """The recipe's docstring with an example; \\b keeps its lines as they are."""
-    text = inspect.getdoc(row.source) or ""
+    text, _ = row.text
     return "\n\n".join(
         f"\b\n{paragraph}" for paragraph in [*text.split("\n\n"), f"Example: logpx train {row.name} mnist"]
     )
@@ -240,7 +240,11 @@ def _train_command(row: "Recipe") -> Callable[..., None]:
         f"{row.name} has an option that training has too: {names & row.options.keys()}"
     )
     either = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    own = [p.replace(kind=either, annotation=_option(p), default=_default(p)) for p in row.options.values()]
+    _, meaning = row.text
+    own = [
+        p.replace(kind=either, annotation=_option(p, meaning.get(p.name)), default=_default(p))
+        for p in row.options.values()
+    ]
 
     def command(**given: Any) -> None:
         options = {name: value for name, value in given.items() if name in row.options}
@@ -252,14 +256,14 @@ def _train_command(row: "Recipe") -> Callable[..., None]:
     return command
 
 
-def _option(p: inspect.Parameter) -> Any:
+def _option(p: inspect.Parameter, meaning: str | None = None) -> Any:
     """A recipe option's type as typer understands it; a type it does not know travels as text to pydantic."""
     kind = p.annotation
     if kind in (int, float, bool, str) or get_origin(kind) is Literal:
-        return Annotated[kind, typer.Option()]
+        return Annotated[kind, typer.Option(help=meaning)]
     if kind == tuple[int, ...]:
-        return Annotated[str, typer.Option(metavar="INT,INT,...")]
-    return Annotated[str, typer.Option(metavar=_spelled(kind))]
+        return Annotated[str, typer.Option(metavar="INT,INT,...", help=meaning)]
+    return Annotated[str, typer.Option(metavar=_spelled(kind), help=meaning)]
 
 
 def _spelled(kind: Any) -> str:

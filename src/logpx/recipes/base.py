@@ -43,6 +43,14 @@ class Recipe(NamedTuple):
         parameters = list(inspect.signature(self.source).parameters.values())[1:]
         return {p.name: p.replace(annotation=hints[p.name]) for p in parameters}
 
+    @property
+    def text(self) -> tuple[str, dict[str, str]]:
+        """The docstring without its list of options, and the meaning of each option from that list."""
+        lines = (inspect.getdoc(self.source) or "").splitlines()
+        matches = [re.match(rf"({'|'.join(self.options)}): (.+)", line) for line in lines]
+        kept = [line for line, match in zip(lines, matches, strict=True) if not match]
+        return "\n".join(kept).strip(), {match[1]: match[2] for match in matches if match}
+
 
 RECIPES: dict[str, Recipe] = {}
 

@@ -24,8 +24,10 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
 
     x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, s^2 I);  the maximum of log p(x) from the eigenvectors, or by EM.
 
-    latent: dimensions of z. solution: "closed form", or "em", which approaches it without an eigendecomposition, the
-    evidence rising at every iteration. As a VAE it has the exact posterior, so every bound on it is tight.
+    As a VAE it has the exact posterior, so every bound on it is tight.
+
+    latent: dimensions of z
+    solution: closed form, or em, which needs no eigendecomposition and raises the evidence at every iteration
     """
     if latent >= (P := prod(data.shape)):
         raise UserError(f"latent is {latent}: probabilistic PCA of {P} columns has room for at most {P - 1}.")
@@ -61,7 +63,9 @@ def linear_vae(
     p(x|z) = N(W z + mu, s^2 I),  q(z|x) = N(V x + b, diag d): at the optimum it is pPCA with axes, and a latent is
     alive exactly where an eigenvalue of the data exceeds s^2.
 
-    latent: dimensions of z. sigma: s, fixed or learned. elbo: "analytic" has no sampling noise; "sampled" is a VAE's.
+    latent: dimensions of z
+    sigma: s: a number, or one learned by gradient (shared) or kept at its optimum (optimal)
+    elbo: analytic, without sampling noise, or sampled, as in any VAE
     """
     model = exact.linear_vae.build(data.shape, latent, sigma)
     objective = exact.linear_vae.AnalyticELBO() if elbo == "analytic" else objectives.ELBO()

@@ -23,9 +23,12 @@ def vae(
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  q(z|x) = N(mu(x), diag sigma(x)^2),  p(z) = N(0, I).
 
-    latent: dimensions of z. hidden: widths of the encoder's layers, mirrored in the decoder. likelihood: p(x|z);
-    "auto" takes bernoulli for binary data, continuous_bernoulli for grey, gaussian for real. sigma: of a gaussian.
-    warmup: optimiser steps over which the weight of the KL rises from 0 to 1.
+    latent: dimensions of z
+    hidden: widths of the encoder's layers, mirrored in the decoder
+    network: mlp, or conv for images
+    likelihood: p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real
+    sigma: of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)
+    warmup: optimiser steps over which the weight of the KL rises from 0 to 1
     """
     model = assemble(
         data,

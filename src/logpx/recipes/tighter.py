@@ -30,8 +30,16 @@ def iwae(
 
     max L_k = E log 1/k sum_j w_j,  w_j = p(x, z_j) / q(z_j|x),  z_j ~ q(z|x) = N(mu(x), diag sigma(x)^2).
 
-    samples: k. gradient: plain, stl (biased for k > 1) or dreg, the doubly reparameterised one of Tucker et al. 2019;
-    the reported value is the bound for each. The networks are those of the paper: two tanh layers of 200.
+    The value reported is the bound whatever the gradient; the networks are those of the paper.
+
+    latent: dimensions of z
+    samples: k, draws of z per row
+    gradient: plain, stl (biased for k > 1), or dreg, the doubly reparameterised one of Tucker et al. 2019
+    hidden: widths of the encoder's layers, mirrored in the decoder
+    activation: between the layers
+    network: mlp, or conv for images
+    likelihood: p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real
+    sigma: of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)
     """
     model = assemble(
         data,
