@@ -74,7 +74,6 @@ def compare(sides: dict[str, list[str]], rounds: int) -> None:
             result = measured(sides[name])
             steady = result["epoch_seconds"][1:] or result["epoch_seconds"]
             medians[name].append(statistics.median(steady))
-            losses = ", ".join(f"{loss:.2f}" for loss in result["train_loss"])
             first = result["epoch_seconds"][0]
             losses = " ".join(f"{loss:.2f}" for loss in result["train_loss"])
             said = f"{medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {losses}"

@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import write
+from tables import write_pages
 
 import logpx
 
-write()
+write_pages()
 project, author, copyright = "logpx", "The logpx authors", "The logpx authors"
 release = version = logpx.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]

@@ -1,6 +1,5 @@
 """Tables made from the table of recipes: the README's rows and the docs' pages. `python docs/tables.py` rewrites both."""
 
-import inspect
 from pathlib import Path
 
 from logpx.recipes import RECIPES
@@ -32,11 +31,16 @@ def method_page(name: str) -> str:
     )
 
 
-def write() -> None:
+def write_readme() -> None:
+    """The README's rows between their two marks."""
     readme = ROOT / "README.md"
     before, _, rest = readme.read_text().partition("<!-- recipes -->")
     after = rest.partition("<!-- /recipes -->")[2]
     readme.write_text(f"{before}<!-- recipes -->\n{recipe_table()}\n<!-- /recipes -->{after}")
+
+
+def write_pages() -> None:
+    """One page per recipe into docs/methods."""
     folder = ROOT / "docs" / "methods"
     folder.mkdir(exist_ok=True)
     for name in RECIPES:
@@ -44,4 +48,5 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    write_readme()
+    write_pages()

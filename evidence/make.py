@@ -77,7 +77,7 @@ VARIANTS = {
 
 
 def vae_2d_mnist(work: Path, seeds: list[int], threads: int | None) -> None:
-    """Grey score against note C's 147.98; L_5000 of the two likelihoods that are densities."""
+    """Grey score against the published run's 147.98; L_5000 of the two likelihoods that are densities."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in VARIANTS}
     for seed in seeds:
         for name, (protocol, likelihood) in VARIANTS.items():
@@ -94,7 +94,12 @@ def vae_2d_mnist(work: Path, seeds: list[int], threads: int | None) -> None:
         "settings": "784-400-2-400-784, Adam 1e-3, batch 128, 100 epochs, torch's initial weights",
         "unit": "nats per image",
         "grey score (a score, not a log-likelihood)": totals | {"runs": grey},
-        "paper": {"loss": 147.9805, "reconstruction": 141.4159, "kl": 6.5646, "source": "reference run, epoch 96"},
+        "paper": {
+            "loss": 147.9805,
+            "reconstruction": 141.4159,
+            "kl": 6.5646,
+            "source": "the PyTorch example's architecture with two latents, seed 1, epoch 96, lowest TEST total of 100",
+        },
         "target": {"loss": [147.5, 148.5], "reconstruction": [140.7, 142.1], "kl": [6.45, 6.75]},
         **{
             f"{name}: L_5000": over_seeds([r["evidence"]["value"] for r in rs]) | {"runs": rs}
@@ -122,7 +127,7 @@ def _measured(work: Path, name: str, run: Run, data: Data) -> dict[str, Any]:
 
 
 def iwae(work: Path, seeds: list[int], threads: int | None) -> None:
-    """k = 1 and 5 on dynamically binarised MNIST with the paper's networks and a schedule of 20 epochs, not 3280."""
+    """k = 1 and 5 on dynamically binarised MNIST with the paper's networks and a schedule of 5 epochs, not 3280."""
     paper = {1: -86.76, 5: -85.54}
     data = load("mnist", protocol="dynamic", held_out=1000)
     found: dict[str, Any] = {}
@@ -130,15 +135,15 @@ def iwae(work: Path, seeds: list[int], threads: int | None) -> None:
         values = []
         for seed in seeds:
             method = recipes.iwae(data, samples=k, seed=seed)
-            settings = {"epochs": 20, "batch_size": 100, "schedule": "cosine", "learning_rate": 1e-3}
+            settings = {"epochs": 5, "batch_size": 100, "schedule": "cosine", "learning_rate": 1e-3}
             run = trained(work, f"iwae_{k}_{seed}", method, data, seed=seed, threads=threads, **settings)
-            values.append(kept(work, f"iwae_{k}_{seed}_L1000", lambda run=run: estimate(run, data, 1000)))
+            values.append(kept(work, f"iwae_{k}_{seed}_L1000", lambda run=run: estimate(run, data, 1000, 2_000)))
         found[f"k = {k}"] = over_seeds([v["value"] for v in values]) | {"paper": paper[k], "runs": values}
     value = {
         "recipe": "iwae",
         "data": data.note,
         "settings": "784-200-200-50-200-200-784 tanh, doubly reparameterised gradient, Adam 1e-3, cosine, batch 100, "
-        "20 epochs (the paper trains 3280); L_1000 on the test set (the paper: L_5000)",
+        "5 epochs (the paper trains 3280); L_1000 on the first 2,000 test rows (the paper: L_5000 on all)",
         "unit": "nats per image",
         "L_1000": found,
         "source": "Burda et al. 2016, table 1, one stochastic layer",
@@ -159,15 +164,18 @@ def ppca(work: Path, seeds: list[int], threads: int | None) -> None:
     judge = PCA(10).fit(x.numpy())
     same = exact.ppca.PPCA(*(torch.as_tensor(a) for a in _tipping(judge, n)))
     closed = exact.ppca.closed_form(x, 10)
-    em = [(model, score) for model, score in exact.ppca.em(x, 10, iterations=200)][-1]
+    em = list(exact.ppca.em(x, 10, iterations=200))[-1]
     test = data.test.x().flatten(1).double()
     value = {
         "recipe": "ppca",
         "data": data.note,
         "settings": "latent 10",
         "unit": "nats per image, log p(x), exact",
-        "closed form": {"train": closed.log_evidence(x).mean().item(), "test": closed.log_evidence(test).mean().item()},
-        "em": {"train": em[1], "test": em[0].log_evidence(test).mean().item()},
+        "closed form": {
+            "train": closed.log_evidence(x).mean().item(),
+            "test": closed.log_evidence(test).mean().item(),
+        },
+        "em after 200 iterations, still rising": {"train": em[1], "test": em[0].log_evidence(test).mean().item()},
         "scikit-learn PCA.score with its own ddof = 1 model": {
             "train": judge.score(x.numpy()),
             "test": judge.score(test.numpy()),
@@ -187,27 +195,28 @@ def _tipping(judge: Any, n: int) -> tuple[Any, Any, Any]:
 
 
 def linear_vae(work: Path, seeds: list[int], threads: int | None) -> None:
-    """Lucas et al.'s experiment: 1000 MNIST images, 200 latents, full batch, Adam 1e-3, 12,000 steps, analytic ELBO."""
+    """After Lucas et al.: 1000 MNIST images, full batch, analytic ELBO; 50 latents and a faster schedule than theirs."""
     images = load("mnist", protocol="grey").train.x(slice(0, 1000)).flatten(1)
     data = from_array(images.numpy(), kind="real", held_out=0, test=0)
     ends = []
     for seed in seeds:
-        method = recipes.linear_vae(data, latent=200, seed=seed)
-        settings = {"epochs": 12_000, "batch_size": 1000, "save_every": 1000}
+        method = recipes.linear_vae(data, latent=50, seed=seed)
+        settings = {"epochs": 2_000, "batch_size": 1000, "learning_rate": 1e-2, "schedule": "cosine", "save_every": 500}
         run = trained(work, f"linear_vae_{seed}", method, data, seed=seed, threads=threads, **settings)
         ends.append(max(row["train"]["elbo"] for row in run.rows))
-    maximum = exact.ppca.closed_form(images, 200).log_evidence(images).mean().item()
+    maximum = exact.ppca.closed_form(images, 50).log_evidence(images).mean().item()
     value = {
         "recipe": "linear_vae",
         "data": "the first 1,000 training images of MNIST, x/255",
-        "settings": "latent 200, full batch, Adam 1e-3, 12,000 steps, analytic ELBO, sigma learned from 1",
+        "settings": "latent 50, full batch, Adam 1e-2 on a cosine, 2,000 steps, analytic ELBO, sigma learned from 1 "
+        "(the paper: latent 200, Adam 1e-3, 12,000 steps)",
         "unit": "nats per image",
         "elbo": over_seeds(ends),
         "probabilistic PCA maximum of the same images": maximum,
         "gap": over_seeds([maximum - end for end in ends]),
         "paper": "the ELBO ends just under the pPCA maximum (arXiv:1911.02469, figure 2)",
     }
-    write("linear_vae", "python evidence/make.py linear_vae", value)
+    write("linear_vae", "python evidence/make.py linear_vae --seeds " + " ".join(map(str, seeds)), value)
 
 
 MAKERS = {f.__name__: f for f in (vae_2d_mnist, iwae, ppca, linear_vae)}

@@ -186,7 +186,7 @@ def test_train_evaluate_sample_in_words(place: Path, capsys: pytest.CaptureFixtu
     assert "test set: L_100 = -" in out
     assert "nats per data point, lower bound, 6 points" in out
     assert "epoch 1/2" in err
-    assert "KL in closed form" in err
+    assert "KL: closed form" in err
     assert run("evaluate run --samples 50 --split held_out --limit 3") == 0
     out, err = capsys.readouterr()
     assert "held-out set: L_50 = -" in out

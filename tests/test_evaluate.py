@@ -45,7 +45,7 @@ class Recorder(nn.Module):
 
 @pytest.mark.parametrize("k", [1, 63, 64, 65, 99, 100, 101, 150])
 def test_exactly_k_draws_and_their_log_mean_exp(k: int) -> None:
-    """PEERS 5: the value is recomputed from the very latents that the decoder was shown."""
+    """The value is recomputed from the very latents that the decoder was shown."""
     model, x = binary_vae().double(), binary_rows(5).double()
     model.decoder = recorder = Recorder(model.decoder)
     found = evidence(model, x, samples=k, seed=9)
@@ -78,7 +78,6 @@ def test_memory_changes_nothing(memory: int) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 127, 128, 129, 200])
 def test_a_row_does_not_depend_on_the_rows_that_follow(n: int) -> None:
-    """PEERS 10."""
     model, x = binary_vae().double(), binary_rows(260).double()
     whole = evidence(model, x, samples=65).per_point
     torch.testing.assert_close(evidence(model, x[:n], samples=65).per_point, whole[:n], rtol=0, atol=1e-11)
@@ -125,7 +124,7 @@ def log_evidence_by_quadrature(model: VAE, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("prior", ["standard", "shifted"])
 def test_one_latent_agrees_with_quadrature(prior: str) -> None:
-    """PEERS 6, 7: sign, constants, and the model's own prior."""
+    """Sign, constants, and the model's own prior."""
 
     class Shifted(nn.Module):
         def forward(self, context: Tensor | None = None) -> Independent:
@@ -172,7 +171,6 @@ def test_at_the_exact_posterior_all_weights_are_equal() -> None:
 
 
 def test_the_bounds_rise_with_k_to_the_evidence() -> None:
-    """PEERS 2."""
     x = gaussian_rows(400)
     model = exact.linear_vae.build((5,), 2, 1.0).double()
     truth = evidence(model, x)
@@ -312,7 +310,7 @@ def test_a_split_and_its_tensor_are_the_same() -> None:
 
 
 def test_a_ragged_last_batch_weighs_what_it_holds() -> None:
-    """PEERS 15, 16: the analytic ELBO draws nothing, so any division into batches gives one number."""
+    """The analytic ELBO draws nothing, so any division into batches gives one number."""
     x = gaussian_rows(101)
     model, objective = exact.linear_vae.build((5,), 2, 1.0).double(), exact.linear_vae.AnalyticELBO()
     whole = expected_terms(objective, model, x, batch_size=101)
@@ -391,7 +389,7 @@ def test_usage_looks_at_the_first_rows_only_and_needs_two() -> None:
 
 
 def test_training_and_evaluation_use_one_posterior() -> None:
-    """PEERS 30, 39: `draw` and `encode` build the same law, twice the same, whatever the mode."""
+    """`draw` and `encode` build the same law, twice the same, whatever the mode."""
     model, x = binary_vae(), Batch(binary_rows(9))
     before = torch.get_rng_state()
     a, b = model.encode(x), model.encode(x)

@@ -17,8 +17,8 @@ K, B, D, C = 3, 4, 2, 5
 def model_of(shape=(6,), *, context=0, prior=True, family=posteriors.DiagNormal, likelihood=None, conv=False):
     q, px = family(D), likelihood or likelihoods.Gaussian(shape, sigma=0.5)
     if conv:
-        encoder = networks.ConvEncoder(shape, (q.size,), hidden=8, context=context)
-        decoder = networks.ConvDecoder((D,), (px.size, *shape), hidden=8, context=context)
+        encoder = networks.ConvEncoder(shape, (q.size,), hidden=(8,), context=context)
+        decoder = networks.ConvDecoder((D,), (px.size, *shape), hidden=(8,), context=context)
     else:
         encoder = networks.MLP(shape, (8,), (q.size,), context=context)
         decoder = networks.MLP((D,), (8,), (px.size, *shape), context=context)

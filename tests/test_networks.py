@@ -38,9 +38,9 @@ def test_an_mlp_without_hidden_layers_is_linear():
 @each_image
 def test_any_number_of_leading_axes_goes_in_and_comes_out(shape, lead):
     x, z = torch.randn(*lead, *shape), torch.randn(*lead, 2)
-    for encoder in (MLP(shape, (8,), (6,)), ConvEncoder(shape, (6,), channels=(4, 8), hidden=8)):
+    for encoder in (MLP(shape, (8,), (6,)), ConvEncoder(shape, (6,), channels=(4, 8), hidden=(8,))):
         assert encoder(x).shape == (*lead, 6)
-    for decoder in (MLP((2,), (8,), (2, *shape)), ConvDecoder((2,), (2, *shape), channels=(8, 4), hidden=8)):
+    for decoder in (MLP((2,), (8,), (2, *shape)), ConvDecoder((2,), (2, *shape), channels=(8, 4), hidden=(8,))):
         assert decoder(z).shape == (*lead, 2, *shape)
 
 
@@ -75,8 +75,8 @@ def test_halved_is_the_side_that_strided_convolutions_leave(side):
 
 NETWORKS = {
     "mlp": (MLP((3, 4, 4), (8,), (2,), context=3), (3, 4, 4)),
-    "conv encoder": (ConvEncoder((3, 4, 4), (2,), context=3, hidden=8), (3, 4, 4)),
-    "conv decoder": (ConvDecoder((2,), (1, 3, 4, 4), context=3, hidden=8), (2,)),
+    "conv encoder": (ConvEncoder((3, 4, 4), (2,), context=3, hidden=(8,)), (3, 4, 4)),
+    "conv decoder": (ConvDecoder((2,), (1, 3, 4, 4), context=3, hidden=(8,)), (2,)),
 }
 each_network = pytest.mark.parametrize(("net", "inputs"), NETWORKS.values(), ids=NETWORKS)
 

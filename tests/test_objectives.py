@@ -319,3 +319,11 @@ def test_surrogate_has_the_value_of_one_and_the_gradient_of_the_other():
 def test_a_sum_is_an_objective():
     assert isinstance(ELBO() + Norm(), Sum)
     assert isinstance(ELBO() + Norm(), Objective)
+
+
+def test_a_sum_says_how_each_of_its_terms_takes_the_kl():
+    model = small()
+    model.draw(bits())
+    assert ELBO().how_kl(model) == "closed form"
+    assert (0.5 * ELBO(kl="one sample")).how_kl(model) == "one sample"
+    assert (ELBO() + IWAE(3)).how_kl(model).startswith("closed form and ")

@@ -283,7 +283,15 @@ def _default(p: inspect.Parameter) -> Any:
 def _typed(row: "Recipe", options: dict[str, Any]) -> dict[str, Any]:
     """Text such as 400,200 back to a tuple; everything else is checked by the recipe itself."""
     tuples = {name for name, p in row.options.items() if p.annotation == tuple[int, ...]}
-    return {name: _integers(name, value) if name in tuples else value for name, value in options.items()}
+    return {name: _integers(name, value) if name in tuples else _number(value) for name, value in options.items()}
+
+
+def _number(value: Any) -> Any:
+    """A number that travelled as text because it might have been a word: --sigma 0.5."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _integers(name: str, text: str) -> tuple[int, ...]:
@@ -310,7 +318,10 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     found = None
     if run.model.prior is not None:
         found = evidence(
-            run.model, getattr(data, split), samples=given["evidence_samples"], progress=_progress("evidence")
+            run.model,
+            getattr(data, split),
+            samples=given["evidence_samples"],
+            progress=None if given["quiet"] else _progress("evidence"),
         )
     page = _report(run, data, found) if given["report"] else None
     _announce(run, split, found, page, given["as_json"])
@@ -321,7 +332,9 @@ def _load(given: dict[str, Any], likelihood: str) -> "Data":
     from logpx.recipes.base import protocol_for
 
     wanted: dict[str, Any] = {name: _share(name, given[name]) for name in ("held_out", "test")}
-    protocol = given["protocol"] or protocol_for(given["data"], likelihood)
+    protocol = given["protocol"]
+    if protocol is None and given["kind"] is None:
+        protocol = protocol_for(given["data"], likelihood)
     return load(given["data"], protocol=protocol, kind=given["kind"], label=given["label"], **wanted)
 
 
@@ -350,7 +363,7 @@ def _resumable(arguments: list[str], out: Path) -> Any:
     try:
         yield
     except KeyboardInterrupt:
-        if not (out / "run.json").exists():
+        if not (out / "state" / "state.safetensors").exists():
             raise
         again = [a for a in arguments if a not in ("--resume", "--force")]
         again += [] if any(a == "--out" or a.startswith("--out=") for a in again) else ["--out", str(out)]
@@ -396,7 +409,7 @@ def _announce(run: "Run", split: str, found: "Evidence | None", page: Path | Non
 
 def _reopen(folder: Path) -> tuple["Run", "Data"]:
     """A run and the data it was trained on, loaded again from where they came; the checksum must still hold."""
-    from logpx.data import load
+    from logpx.data import load, names
     from logpx.recipes import load_run
 
     run = load_run(folder)
@@ -406,6 +419,8 @@ def _reopen(folder: Path) -> tuple["Run", "Data"]:
         source, checksum = about["source"], about["checksum"]
     except KeyError as missing:
         raise UserError(f"{folder}/run.json does not say {missing} of its data: the file is damaged.") from None
+    if source not in names() and not Path(source).is_absolute():
+        raise UserError(f"{folder} was trained on an array from Python: evaluate it there, with load_run and evidence.")
     data = load(source, **wanted)
     if data.checksum != checksum:
         raise UserError(f"{source} has changed since {folder} was trained on it (another checksum).")
@@ -504,7 +519,8 @@ def report(
     found = evidence(opened.model, rows, samples=samples, progress=_progress("evidence")) if has_density else None
     page = _report(opened, data, found)
     if as_json:
-        return _print_json({"run": str(run), "report": str(page), "evidence": found and found.summary()})
+        about = {"run": str(run), "data": data.name, "protocol": data.protocol}
+        return _print_json(about | {"report": str(page), "evidence": found and found.summary()})
     print(f"report: {page}")
     return None
 

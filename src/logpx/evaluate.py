@@ -115,8 +115,12 @@ class Evidence:
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
-        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {len(self.per_point):,} points"
+        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {_counted(len(self.per_point))}"
         return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
+
+
+def _counted(n: int) -> str:
+    return f"{n:,} point" + "s" * (n != 1)
 
 
 @torch.no_grad()
@@ -163,7 +167,9 @@ def _exact(model: VAE, data: Tensor | Rows, progress: Progress | None) -> Eviden
 
 def _importance(model: VAE, data: Tensor | Rows, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
     P = math.prod(rows_of(data, slice(0, 1)).shape[1:])
-    rows = max(1, min(128, 2**17 // P, 2**22 // k))  # points of one tile: set by the problem, never by `memory`
+    # Points of one tile, set by the problem and never by `memory`: one draw of each is at most 2^17 numbers (1 MB), and
+    # the tile's (k, rows) weights at most 2^22 (32 MB). A decoded pair (draw, point) holds about six copies of x.
+    rows = max(1, min(128, 2**17 // P, 2**22 // k))
     pairs = max(rows, memory // (6 * P * 8))
     parts, density = [], True
     for tile, start in enumerate(range(0, len(data), rows)):

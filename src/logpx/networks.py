@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
+Activation = Callable[[], nn.Module]
 
 
 def flat(x: Tensor, shape: Shape, context: Tensor | None) -> Tensor:
@@ -21,7 +22,7 @@ def flat(x: Tensor, shape: Shape, context: Tensor | None) -> Tensor:
     return x if context is None else torch.cat([x, context.expand(*lead, context.shape[-1])], -1)
 
 
-def layers(sizes: list[int], activation: Callable[[], nn.Module]) -> nn.Sequential:
+def layers(sizes: list[int], activation: Activation) -> nn.Sequential:
     """Linear layers of these sizes with the activation between them, none after the last."""
     net = nn.Sequential()
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -44,7 +45,7 @@ class MLP(nn.Module):
         outputs: Shape,
         *,
         context: int = 0,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: Activation = nn.ReLU,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
@@ -56,7 +57,7 @@ class MLP(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """Images (..., C, H, W) -> (..., *outputs): stride-2 convolutions, then one hidden linear layer."""
+    """Images (..., C, H, W) -> (..., *outputs): stride-2 convolutions, then linear layers of `hidden` widths."""
 
     def __init__(
         self,
@@ -64,16 +65,17 @@ class ConvEncoder(nn.Module):
         outputs: Shape,
         *,
         channels: Shape = (32, 64),
-        hidden: int = 256,
+        hidden: Shape = (256,),
         context: int = 0,
+        activation: Activation = nn.ReLU,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         self.features = nn.Sequential()
         for before, after in zip((inputs[0], *channels), channels):  # noqa: B905 - the last channel has no successor
-            self.features.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()])
+            self.features.extend([nn.Conv2d(before, after, 3, stride=2, padding=1), activation()])
         self.grid = (channels[-1], *(halved(side, len(channels)) for side in inputs[1:]))
-        self.head = layers([prod(self.grid) + context, hidden, prod(outputs)], nn.ReLU)
+        self.head = layers([prod(self.grid) + context, *hidden, prod(outputs)], activation)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         lead = x.shape[: x.ndim - len(self.inputs)]
@@ -82,7 +84,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """(..., *inputs) -> (..., size, C, H, W): one hidden linear layer, then stride-2 transposed convolutions."""
+    """(..., *inputs) -> (..., size, C, H, W): linear layers of `hidden` widths, then stride-2 transposed convolutions."""
 
     def __init__(
         self,
@@ -90,17 +92,18 @@ class ConvDecoder(nn.Module):
         outputs: Shape,
         *,
         channels: Shape = (64, 32),
-        hidden: int = 256,
+        hidden: Shape = (256,),
         context: int = 0,
+        activation: Activation = nn.ReLU,
     ) -> None:
         super().__init__()
         self.inputs, self.outputs = inputs, outputs
         size, colours, height, width = outputs
         self.grid = (channels[0], halved(height, len(channels)), halved(width, len(channels)))
-        self.head = layers([prod(inputs) + context, hidden, prod(self.grid)], nn.ReLU)
+        self.head = layers([prod(inputs) + context, *hidden, prod(self.grid)], activation)
         self.pixels = nn.Sequential()
         for before, after in zip(channels, (*channels[1:], size * colours), strict=True):
-            self.pixels.extend([nn.ReLU(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)])
+            self.pixels.extend([activation(), nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)])
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         lead = z.shape[: z.ndim - len(self.inputs)]

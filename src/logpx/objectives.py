@@ -125,6 +125,9 @@ class Sum(Objective):
             raise UserError("A schedule multiplies a single objective: write the weight on each term of the sum.")
         return Sum([(weight * w, o) for w, o in self.parts()])  # type: ignore[operator]
 
+    def how_kl(self, model: VAE) -> str:
+        return " and ".join(dict.fromkeys(o.how_kl(model) for o in self.objectives))
+
     def forward(self, model: VAE, batch: Batch) -> Step:
         shared: dict[int, Draw] = {}
         loss: Tensor | float = 0.0
@@ -210,6 +213,9 @@ class IWAE(Objective):
         w = log_w.detach().softmax(0)
         d.z.register_hook(lambda gradient: gradient * w.unsqueeze(-1))  # the second factor w~, on the encoder's path
         return surrogate(-(w * log_w).sum(0).mean(), value=-bound.mean()), terms
+
+    def how_kl(self, model: VAE) -> str:
+        return "the weights log q - log p at each draw"
 
 
 def _check(samples: int, choice: str, choices: tuple[str, ...]) -> None:

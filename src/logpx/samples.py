@@ -1,5 +1,6 @@
 """New data from a model (floor 7): drawing it, and writing it as a picture or a table."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def _write_png(path: Path, x: Tensor, columns: list[str] | None) -> None:
 
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4):
         raise UserError(f"Data of shape {tuple(x.shape[1:])} are no pictures: write .npy or .csv.")
-    Image.fromarray(tile(x).squeeze(-1) if x.shape[1] == 1 else tile(x)).save(path, "PNG")
+    low, high = min(x.min().item(), 0.0), max(x.max().item(), 1.0)  # data outside [0, 1] keep their contrast
+    sheet = tile((x - low) / (high - low))
+    Image.fromarray(sheet.squeeze(-1) if x.shape[1] == 1 else sheet).save(path, "PNG")
 
 
 def _write_npy(path: Path, x: Tensor, columns: list[str] | None) -> None:
@@ -63,6 +66,8 @@ def _write_npy(path: Path, x: Tensor, columns: list[str] | None) -> None:
 
 
 def _write_csv(path: Path, x: Tensor, columns: list[str] | None) -> None:
-    flat = x.flatten(1).cpu().numpy()
-    header = ",".join(columns or (f"x{i}" for i in range(flat.shape[1])))
-    np.savetxt(path, flat, delimiter=",", header=header, comments="", fmt="%.9g")
+    flat = x.flatten(1).tolist()
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(columns or [f"x{i}" for i in range(len(flat[0]))])
+        rows.writerows([f"{value:.9g}" for value in row] for row in flat)

@@ -111,18 +111,18 @@ def collapse_is_a_saddle() -> Measured:
 def toy() -> VAE:
     """z ~ N(0, 1), x|z ~ N(z, 1), q = N(0, 1): at x = 1, log p(x) = -1.51551 and L_1 = -1.91894."""
 
-    class Prior(nn.Module):
+    class Constant(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.unused = nn.Parameter(torch.zeros(()))
+            self.log_variance = nn.Parameter(torch.zeros(()))
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.zeros(len(x), 2, dtype=x.dtype)
+            return torch.stack([torch.zeros(len(x), dtype=x.dtype), self.log_variance.expand(len(x))], -1)
 
     decoder = nn.Unflatten(-1, (1, 1))
     likelihood = likelihoods.Gaussian((1,), 1.0)
     parts = {"posterior": posteriors.DiagNormal(1), "prior": priors.StandardNormal(1)}
-    return VAE(encoder=Prior(), decoder=decoder, likelihood=likelihood, **parts).double()
+    return VAE(encoder=Constant(), decoder=decoder, likelihood=likelihood, **parts).double()
 
 
 def _toy_bound(k: int) -> float:
@@ -178,9 +178,17 @@ def resumed_run() -> Measured:
     """Largest difference between weights after 4 epochs and after 2 epochs, a stop and 2 more."""
     x = torch.randn(300, 5, generator=torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        whole = fit(recipes.vae(x, latent=2, hidden=(8,)), x, epochs=4, show=False)
-        fit(recipes.vae(x, latent=2, hidden=(8,)), x, epochs=2, show=False, out=f"{folder}/run")
-        fit(recipes.vae(x, latent=2, hidden=(8,)), x, epochs=4, show=False, out=f"{folder}/run", resume=True)
+        whole = fit(recipes.vae(x, latent=2, hidden=(8,)), x, epochs=4, show=False, device="cpu")
+        fit(recipes.vae(x, latent=2, hidden=(8,)), x, epochs=2, show=False, device="cpu", out=f"{folder}/run")
+        fit(
+            recipes.vae(x, latent=2, hidden=(8,)),
+            x,
+            epochs=4,
+            show=False,
+            device="cpu",
+            out=f"{folder}/run",
+            resume=True,
+        )
         again = recipes.load_run(f"{folder}/run")
     pairs = zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True)
     return max((a - b).abs().max().item() for a, b in pairs), 0.0, 0.0
@@ -205,7 +213,7 @@ def trained_vae_reaches_the_oracle() -> Measured:
     """Evidence of a trained linear VAE against pPCA's maximum on the same rows, in nats."""
     rows = data.load("linear-gaussian")
     method = recipes.linear_vae(rows, latent=3)
-    run = fit(method, rows, epochs=30, learning_rate=0.01, show=False)
+    run = fit(method, rows, epochs=30, learning_rate=0.01, show=False, device="cpu")
     best = exact.ppca.closed_form(rows.train.x(), 3)
     found = evidence(run.model, rows.train).mean
     return found, best.log_evidence(rows.train.x()).mean().item(), 0.02

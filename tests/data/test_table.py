@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from logpx.data import Data, MappedRows, load, names
+from logpx.data import Data, MappedRows, from_array, load, names
 from logpx.errors import UserError
 
 X = np.random.RandomState(0).standard_normal((20, 3)).round(3)
@@ -391,3 +391,16 @@ def test_names_are_loadable_and_described() -> None:
 
 def test_buffers_in_memory_are_no_paths() -> None:
     refused(io.BytesIO(b""), "needs a name or a path")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("line", ["1.0,,3.0", "nan,2,3", "1,b,3"])
+def test_a_first_line_that_is_half_numbers_is_refused_and_not_taken_for_names(tmp_path, line):
+    path = tmp_path / "gap.csv"
+    path.write_text(f"{line}\n4,5,6\n7,8,9\n")
+    with pytest.raises(UserError, match="mixes numbers with"):
+        load(path)
+
+
+def test_an_alpha_channel_is_refused_and_not_read_as_rows():
+    with pytest.raises(UserError, match="drop the alpha"):
+        from_array(np.zeros((5, 8, 8, 4), np.uint8))

@@ -48,7 +48,7 @@ def test_parts_that_do_not_fit(method, match: str) -> None:
 
 
 def test_channels_that_would_broadcast_are_refused() -> None:
-    """PEERS 35: a one-channel decoder on three-channel data would broadcast and train."""
+    """A one-channel decoder on three-channel data would broadcast and train."""
     data = from_array(torch.rand(20, 3, 4, 4))
     encoder, decoder = MLP((3, 4, 4), (8,), (4,)), MLP((2,), (8,), (1, 1, 4, 4))
     with pytest.raises(UserError, match="decoder emits"):

@@ -25,7 +25,7 @@ def test_an_epoch_is_a_permutation_with_the_short_batch() -> None:
     first, second = rows(feed), rows(feed)
     assert sorted(first.flatten().tolist()) == list(range(11))
     assert sorted(second.flatten().tolist()) == list(range(11))
-    assert not torch.equal(first, second)  # PEERS 43: shuffles differ between epochs
+    assert not torch.equal(first, second)  # Shuffles differ between epochs
 
 
 def test_the_order_belongs_to_the_seed_and_to_no_one_else() -> None:

@@ -78,7 +78,6 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.mark.parametrize("recipe", ["vae", "iwae", "linear_vae", "ppca"])
 def test_a_seed_gives_the_same_bits_twice(recipe: str) -> None:
-    """PEERS 44."""
     runs = [train(recipe=recipe, seed=s, options={"seed": s}) for s in (3, 3, 4)]
     assert equal(weights(runs[0]), weights(runs[1]))
     assert [row["train"] for row in runs[0].rows] == [row["train"] for row in runs[1].rows]
@@ -120,7 +119,6 @@ def settings() -> tuple:
 @pytest.mark.parametrize("precision", ["float32", "float64", "medium"])
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_callers_state_is_put_back(precision: str, fails: bool) -> None:
-    """PEERS 45."""
     before = settings()
     method = small(numbers())
     if fails:
@@ -133,7 +131,6 @@ def test_the_callers_state_is_put_back(precision: str, fails: bool) -> None:
 
 
 def test_importing_changes_nothing_global() -> None:
-    """PEERS 45."""
     code = (
         "import torch, random, numpy as np\n"
         "def now(): return (torch.get_rng_state().sum().item(), random.getstate(), str(np.random.get_state()), "
@@ -159,7 +156,7 @@ def test_importing_changes_nothing_global() -> None:
     ],
 )
 def test_epoch_means_weigh_every_row_the_same(recipe: str, options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PEERS 14, 15: with weights that stand still an epoch and `expected_terms` agree to the last bit."""
+    """With weights that stand still an epoch and `expected_terms` agree to the last bit."""
     monkeypatch.setattr(Feed, "permutation", lambda self: torch.arange(len(self.split)))
     data = from_array(numbers(61), held_out=0, test=0)
     method = small(data, recipe, **options)
@@ -179,7 +176,6 @@ def test_the_division_into_batches_does_not_show(size: int) -> None:
 
 @pytest.mark.parametrize("recipe", ["vae", "iwae", "linear_vae"])
 def test_a_last_batch_of_one(recipe: str) -> None:
-    """PEERS 37."""
     data = from_array(numbers(9), held_out=0, test=0)
     run = fit(small(data, recipe), data, epochs=2, batch_size=4, show=False)
     assert run.rows[-1]["step"] == 6
@@ -187,7 +183,7 @@ def test_a_last_batch_of_one(recipe: str) -> None:
 
 
 def test_the_held_out_row_covers_all_held_out_rows() -> None:
-    """PEERS 16: more than one evaluation batch, and the last one counts."""
+    """More than one evaluation batch, and the last one counts."""
     x = numbers(2300)
     data = from_array(x, held_out=1100, test=0)
     method = small(data, "linear_vae")
@@ -227,7 +223,7 @@ def test_float64_is_float64_throughout() -> None:
 
 
 def test_precision_leaves_the_evidence_where_it_is() -> None:
-    """PEERS 48: one model in two precisions differs by no more than its draws do."""
+    """One model in two precisions differs by no more than its draws do."""
     model = train(epochs=5).model
     single = evidence(model, numbers(), samples=2000)
     double = evidence(model.double(), numbers(), samples=2000)
@@ -288,14 +284,13 @@ def test_patience(scripted: Callable[..., None]) -> None:
 
 
 def test_early_stopping_waits_for_the_warm_up(scripted: Callable[..., None]) -> None:
-    """PEERS 38: 3 steps an epoch, warm at step 12: the low losses of the warm-up count for nothing."""
+    """3 steps an epoch, warm at step 12: the low losses of the warm-up count for nothing."""
     scripted(1.0, 2.0, 3.0, 9.0, 8.0, 8.5, 8.6, 0.0)
     run = train(epochs=8, patience=2, options={"warmup": 12})
     assert (len(run.rows), run.best_epoch) == (7, 5)
 
 
 def test_a_run_shorter_than_its_warm_up_says_so() -> None:
-    """PEERS 38."""
     method = small(numbers(), warmup=1000)
     seen = Snapshots(method.model)
     run = fit(method, numbers(), epochs=2, batch_size=16, show=seen)
@@ -428,7 +423,7 @@ class BadGradient(objectives.ELBO):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(tmp_path) -> None:
-    """PEERS 46: 48 training rows are 3 steps an epoch; step 8 falls into the third."""
+    """48 training rows are 3 steps an epoch; step 8 falls into the third."""
     data = from_array(numbers(60))
     method = small(data)
     method = Method(method.model, Exploding(at=8), Training(), recipe="vae", options=method.options)
@@ -524,7 +519,7 @@ class Readbacks(TorchDispatchMode):
     ],
 )
 def test_read_backs_do_not_grow_with_the_steps(recipe: str, options: dict, settings: dict) -> None:
-    """PEERS 47: same rows, 4 or 24 steps."""
+    """Same rows, 4 or 24 steps."""
     counts = []
     for size in (12, 2):
         data = from_array(numbers(60), kind="real")

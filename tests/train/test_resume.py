@@ -100,7 +100,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.mark.parametrize("at", [2, 12, 15])  # 4 steps an epoch: in the first, at an epoch's end, in the middle
 @pytest.mark.parametrize("case", CASES)
 def test_ctrl_c_and_resume(case: str, at: int, unbroken: Callable[[str], Path], tmp_path: Path) -> None:
-    """PEERS 42."""
     method, data, settings = build(case)
     with suppress(KeyboardInterrupt):  # none where an early stop came first
         fit(method, data, epochs=EPOCHS, out=tmp_path / "run", **settings | {"show": Interrupt(at)})

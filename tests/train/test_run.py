@@ -70,7 +70,6 @@ def test_loading_gives_the_same_model(folder: Path) -> None:
 
 
 def test_a_fresh_process_gives_the_same_bits(folder: Path) -> None:
-    """PEERS 41."""
     code = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from logpx.recipes import load_run; from logpx.model import Batch\n"

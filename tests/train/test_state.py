@@ -157,7 +157,6 @@ class Poison:
 
 
 def test_a_poisoned_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PEERS 41."""
     monkeypatch.chdir(tmp_path)
     for protocol in (0, 2, 5):
         (tmp_path / "weights.safetensors").write_bytes(pickle.dumps(Poison(), protocol))

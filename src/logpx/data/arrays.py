@@ -102,4 +102,8 @@ def layout(array: np.ndarray, name: str) -> np.ndarray:
         return array[:, None]
     if array.ndim == 4 and array.shape[3] in (1, 3) and array.shape[1] not in (1, 3):
         return np.moveaxis(array, 3, 1)
+    if array.ndim == 4 and array.shape[3] in (2, 4) and array.shape[1] > 4:
+        raise UserError(
+            f"{name} has {array.shape[3]} channels in its last axis; pictures have 1 or 3, so drop the alpha."
+        )
     return array

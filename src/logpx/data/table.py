@@ -106,7 +106,14 @@ def csv_file(path: Path, label: str | None) -> Stored:
     with reading(path, "a table of comma-separated values"):
         from pyarrow import csv as arrow
 
-        bare = all(is_number(cell) for cell in header)
+        numbers = [is_number(cell) for cell in header]
+        bare = all(numbers)
+        if any(numbers) and not bare:
+            at = numbers.index(False)
+            raise UserError(
+                f"The first line of {path} mixes numbers with {header[at]!r} in place {at} (counted from 0); "
+                "make it a line of names, or of numbers without a gap."
+            )
         names = [f"column {i}" for i in range(len(header))] if bare else header
         table = arrow.read_csv(
             path,

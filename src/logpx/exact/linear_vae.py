@@ -238,7 +238,7 @@ class AnalyticELBO(Objective):
 
     def forward(self, model: VAE, batch: Batch) -> Step:
         if batch.observed is not None:
-            raise UserError("The analytic ELBO needs complete rows: train with ELBO() where values are missing.")
+            raise UserError("The analytic ELBO needs complete rows: it has no place for a mask of observed values.")
         reconstruction, kl = (part.mean() for part in read(model).parts(batch.x))
         return finished(reconstruction + self.beta() * kl, bound_terms(reconstruction, kl))
 

@@ -142,8 +142,8 @@ def assemble(
     if network == "conv":
         if len(spec.shape) != 3:
             raise UserError(f"network 'conv' needs images (C, H, W); these data have shape {spec.shape}: take 'mlp'.")
-        encoder: nn.Module = networks.ConvEncoder(inputs, numbers)  # type: ignore[arg-type]
-        decoder: nn.Module = networks.ConvDecoder(dim, pixels)  # type: ignore[arg-type]
+        encoder: nn.Module = networks.ConvEncoder(inputs, numbers, hidden=hidden, activation=activation)  # type: ignore[arg-type]
+        decoder: nn.Module = networks.ConvDecoder(dim, pixels, hidden=hidden[::-1], activation=activation)  # type: ignore[arg-type]
     else:
         encoder = networks.MLP(inputs, hidden, numbers, activation=activation)  # type: ignore[arg-type]
         decoder = networks.MLP(dim, hidden[::-1], pixels, activation=activation)  # type: ignore[arg-type]
@@ -153,7 +153,11 @@ def assemble(
 def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
     """The likelihood of that name for this data; "auto" is the one that fits its kind."""
     law = likelihoods.LIKELIHOODS[likelihoods.for_kind(spec.kind) if name == "auto" else name]
-    return law(spec.shape, sigma) if law is likelihoods.Gaussian else law(spec.shape)
+    if law is likelihoods.Gaussian:
+        return law(spec.shape, sigma)
+    if sigma != "shared":
+        raise UserError(f"sigma is {sigma}, and only a gaussian likelihood has one: choose it, or leave sigma out.")
+    return law(spec.shape)
 
 
 # --- opening a run again ---------------------------------------------------------------------------------------------

@@ -29,7 +29,9 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
     latent: dimensions of z
     solution: closed form, or em, which needs no eigendecomposition and raises the evidence at every iteration
     """
-    if latent >= (P := prod(data.shape)):
+    if (P := prod(data.shape)) == 1:
+        raise UserError("Probabilistic PCA needs data with at least two columns.")
+    if latent >= P:
         raise UserError(f"latent is {latent}: probabilistic PCA of {P} columns has room for at most {P - 1}.")
     model = exact.ppca.build(data.shape, latent)
     solve = partial(_closed_form, latent) if solution == "closed form" else partial(_em, latent)

@@ -10,6 +10,7 @@ from torch import nn
 
 import logpx
 from logpx.data import Spec
+from logpx.errors import UserError
 from logpx.recipes.base import find
 from logpx.train import Method
 
@@ -19,8 +20,6 @@ EXAMPLES = (Spec((1, 28, 28), "binary"), Spec((8,), "real"))
 
 def example(name: str) -> Method:
     """The recipe built with its defaults on a made-up data set that it accepts."""
-    from logpx.errors import UserError
-
     for spec in EXAMPLES:
         try:
             return find(name).build(spec)

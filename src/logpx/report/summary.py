@@ -62,7 +62,7 @@ def _data_words(s: Subject) -> str:
 def _evidence(s: Subject, e: Evidence) -> str:
     kinds = {"exact": ", exact", "score": ": a score, not a log-likelihood"}
     what = symbols(e.name) + symbols(kinds.get(e.kind, f", {e.kind} on log p(x)"))
-    return _big(what, e.mean, e.standard_error, f"nats per data point, over {len(e.per_point):,} points") + _verdict(
+    return _big(what, e.mean, e.standard_error, f"nats per data point, over {len(e.per_point):,} {s.rows}") + _verdict(
         s, e
     )
 
@@ -104,6 +104,8 @@ def _weights_verdict(e: Evidence) -> str:
     judged = e.khat[~e.khat.isnan()]
     if not len(judged):
         return f"With {e.samples} draws a point, the importance weights are too few to be judged; take more."
+    if not bool(judged.median().isfinite()):
+        return "The importance weights are all equal: q is the exact posterior, or the decoder ignores <i>z</i>."
     bad = (judged > 0.7).double().mean().item()
     middle, ess = judged.median().item(), e.ess.mean().item()
     start = (
@@ -157,8 +159,10 @@ def _facts(s: Subject) -> list[tuple[str, str]]:
                 f"{number(e.ess.mean().item(), 1)}<small>of {e.samples}, lowest {number(e.ess.min().item(), 1)}</small>",
             )
         )
-        bad = (e.khat > 0.7).double().mean().item()
-        facts.append(("k-hat", f"{number(e.khat.nanmedian().item())}<small>above 0.7 for {bad:.1%}</small>"))
+        known = e.summary()
+        if known["khat"] is not None:
+            above = f"above 0.7 for {known['khat_above_0.7']:.1%}"
+            facts.append(("k-hat", f"{number(known['khat'])}<small>{above}</small>"))
     if s.usage is not None and s.prior is not None:
         facts.append(("active latents", f"{s.usage.active}<small>of {s.dim}</small>"))
     if run.best_epoch:
@@ -287,11 +291,13 @@ def command(info: dict[str, Any]) -> str | None:
     source = str(data.get("source", ""))
     if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
         return None
+    if data.get("seed"):  # the split's seed: only Python can give it
+        return None
     protocol = data.get("protocol", "as-is")
     words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
     kept = {name: data.get(name) for name in ("held_out", "test", "label")}
-    if protocol == "as-is" and len(data["shape"]) > 1:
-        kept["kind"] = data["kind"]  # pixels whose kind was set by hand
+    if protocol == "as-is":
+        kept["kind"] = data["kind"]  # it may have been set by hand
     changed = {name: value for name, value in {**_changed(info), **kept}.items() if value is not None}
     for name, value in changed.items():
         option = name.replace("_", "-")

@@ -153,15 +153,16 @@ class _Loop:
         self.run.folder = self.folder.path if self.folder else None
 
     def leave_nothing_unsaved(self) -> None:
-        """Removes the folder of a run that failed before its first save: there is nothing in it."""
-        if self.folder and not self._saved_epoch:
+        """Removes the folder of a run that failed before its first epoch ended: there is nothing in it."""
+        if self.folder and not self.run.rows:
             shutil.rmtree(self.folder.path)
 
     def _say_what_will_happen(self) -> None:
         steps, ends = self.steps, self.objective.ends()
         self.says.note(self.data.note.rstrip(".") + ".")
-        work = "no gradient" if self.method.solve else f"{steps:,} steps of {self.training.batch_size} rows"
-        self.says.note(f"{work[0].upper()}{work[1:]}; KL in {self.info['kl']}.")
+        rows = min(self.training.batch_size, len(self.data.train))
+        work = "no gradient" if self.method.solve else f"{steps:,} steps of {rows} rows"
+        self.says.note(f"{work[0].upper()}{work[1:]}; KL: {self.info['kl']}.")
         if self.epoch:
             self.says.note(f"Resumed after epoch {self.epoch}.")
         if ends > steps:
@@ -169,7 +170,8 @@ class _Loop:
                 f"The warm-up takes {ends:,} steps and the run only {steps:,}, so it ends unfinished."
             )
             self.says.note(self.info["warning"] + " Train longer, or shorten the warm-up.")
-        compiled, why_not = should_compile(self.settings["compile"], self.feed.device, steps)
+        wish: Compile = "no" if self.method.solve else self.settings["compile"]
+        compiled, why_not = should_compile(wish, self.feed.device, steps)
         self.info["compiled"] = compiled
         if why_not:
             self.says.note(why_not)

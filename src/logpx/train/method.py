@@ -33,6 +33,8 @@ class Training:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip", "patience"):
             value = getattr(self, name)
+            if name in ("epochs", "batch_size", "patience") and not isinstance(value, int | None):
+                raise UserError(f"{name} is {value}: it must be a whole number.")
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name} is {value}: it must be a positive number.")
         if self.schedule not in get_args(Schedule):

@@ -1,0 +1,56 @@
+"""Options that would be dropped without a word are refused, and numbers are kept as numbers."""
+
+import pytest
+import torch
+
+from logpx.cli import run as logpx
+from logpx.data import Spec
+from logpx.errors import UserError
+from logpx.recipes import RECIPES, linear_vae, load_run, ppca, vae
+from logpx.train import Training, fit
+
+IMAGES = Spec((1, 8, 8), "binary")
+
+
+def test_the_table_lists_the_plain_method_first():
+    assert next(iter(RECIPES)) == "vae"
+
+
+def test_sigma_belongs_to_a_gaussian():
+    with pytest.raises(UserError, match="only a gaussian likelihood has one"):
+        vae(IMAGES, sigma=0.1)
+    assert vae(IMAGES, likelihood="gaussian", sigma=0.1).model.likelihood.sigma == 0.1
+
+
+def test_hidden_widths_reach_the_convolutional_networks():
+    sizes = [sum(p.numel() for p in vae(IMAGES, network="conv", hidden=h).model.parameters()) for h in ((4,), (4, 4))]
+    assert sizes[0] < sizes[1]
+
+
+def test_conv_is_for_images():
+    with pytest.raises(UserError, match="needs images"):
+        vae(Spec((5,), "real"), network="conv")
+
+
+def test_ppca_of_one_column_is_refused():
+    with pytest.raises(UserError, match="at least two columns"):
+        ppca(Spec((1,), "real"))
+
+
+def test_whole_numbers_are_whole():
+    with pytest.raises(UserError, match="batch_size is 2.5"):
+        Training(batch_size=2.5)  # type: ignore[arg-type]
+
+
+def test_a_number_given_on_the_command_line_is_kept_as_a_number(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = "linear_vae linear-gaussian --sigma 0.5 --epochs 1 --no-report --quiet --out run --evidence-samples 2"
+    assert logpx(["train", *arguments.split()]) == 0
+    assert load_run("run").info["options"]["sigma"] == 0.5
+
+
+def test_a_run_on_an_array_says_where_to_evaluate_it(tmp_path, capsys):
+    x = torch.randn(30, 3)
+    fit(linear_vae(x, latent=1), x, epochs=1, show=False, out=tmp_path / "run")
+    assert logpx(["evaluate", str(tmp_path / "run")]) == 2
+    assert "trained on an array from Python" in capsys.readouterr().err
