@@ -38,7 +38,7 @@ def test_ppca_of_one_column_is_refused():
 
 
 def test_whole_numbers_are_whole():
-    with pytest.raises(UserError, match="batch_size is 2.5"):
+    with pytest.raises(UserError, match=r"batch_size is 2\.5"):
         Training(batch_size=2.5)  # type: ignore[arg-type]
 
 
