@@ -1,6 +1,11 @@
-"""Tables made from the table of recipes: the README's rows and the docs' pages. `python docs/tables.py` rewrites both."""
+"""The README's two tables and the docs' pages, made from the table of recipes and from evidence/.
 
+`python docs/tables.py` writes them.
+"""
+
+import json
 from pathlib import Path
+from typing import Any
 
 from logpx.recipes import RECIPES
 
@@ -31,12 +36,51 @@ def method_page(name: str) -> str:
     )
 
 
+def measured_table() -> str:
+    """The README's figures, each read from its file in evidence/: nothing is typed by hand."""
+    vae, iwae, ppca, linear = (evidence(name) for name in ("vae_2d_mnist", "iwae", "ppca", "linear_vae"))
+    grey = vae["grey score (a score, not a log-likelihood)"]
+    rows = [
+        ("grey score, 784-400-2, 100 epochs", plus_minus(grey["loss"], -1), f"{-vae['paper']['loss']:.2f}"),
+        ("of which reconstruction", plus_minus(grey["reconstruction"], -1), f"{-vae['paper']['reconstruction']:.2f}"),
+        ("of which KL", plus_minus(grey["kl"], -1), f"{-vae['paper']['kl']:.2f}"),
+        ("L_5000, same network, dynamically binarised", plus_minus(vae["dynamic: L_5000"]), ""),
+        ("L_5000, same network, continuous Bernoulli", plus_minus(vae["continuous_bernoulli: L_5000"]), ""),
+    ]
+    for name, found in iwae["L_1000"].items():
+        rows.append((f"L_1000, IWAE, {name}, 5 epochs", plus_minus(found), f"{found['paper']:.2f} (3280 epochs)"))
+    judge = ppca["scikit-learn's subspace, its variances times (n - 1)/n"]["test"]
+    rows.append(
+        ("log p(x), pPCA, 10 latents, grey MNIST", f"{ppca['closed form']['test']:.6f}", f"{judge:.6f} (scikit-learn)")
+    )
+    maximum = linear["probabilistic PCA maximum of the same images"]
+    rows.append(
+        ("ELBO, linear VAE, 50 latents, 1,000 images", plus_minus(linear["elbo"]), f"{maximum:.2f} (pPCA's maximum)")
+    )
+    lines = [f"| {what} | {ours} | {theirs} |" for what, ours, theirs in rows]
+    return "\n".join(["| nats per image | logpx | reference |", "|---|---|---|", *lines])
+
+
+def evidence(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "evidence" / f"{name}.json").read_text())
+
+
+def plus_minus(found: dict[str, Any], sign: int = 1) -> str:
+    """Mean over seeds and its standard error, where there are several."""
+    error = found["standard_error"]
+    return f"{sign * found['mean']:.2f}" + (
+        f" +- {error:.2f} ({found['n']} seeds)" if error is not None else " (1 seed)"
+    )
+
+
 def write_readme() -> None:
-    """The README's rows between their two marks."""
+    """The README's generated parts, each between its two marks."""
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition("<!-- recipes -->")
-    after = rest.partition("<!-- /recipes -->")[2]
-    readme.write_text(f"{before}<!-- recipes -->\n{recipe_table()}\n<!-- /recipes -->{after}")
+    text = readme.read_text()
+    for mark, table in (("recipes", recipe_table()), ("measured", measured_table())):
+        before, _, rest = text.partition(f"<!-- {mark} -->")
+        text = f"{before}<!-- {mark} -->\n{table}\n<!-- /{mark} -->{rest.partition(f'<!-- /{mark} -->')[2]}"
+    readme.write_text(text)
 
 
 def write_pages() -> None:

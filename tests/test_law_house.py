@@ -82,16 +82,17 @@ def test_the_verbs_are_frozen():
     assert set(commands) == set(cli.VERBS) == {"list", "show", "train", "evaluate", "sample", "report", "verify"}
 
 
-def test_the_readme_table_is_the_table_of_recipes():
+def test_the_readmes_tables_are_made_from_the_recipes_and_the_evidence():
     sys.path.insert(0, str(ROOT / "docs"))
     try:
-        from tables import recipe_table
+        from tables import measured_table, recipe_table
     finally:
         sys.path.pop(0)
     text = (ROOT / "README.md").read_text()
-    inside = text.split("<!-- recipes -->")[1].split("<!-- /recipes -->")[0].strip()
-    assert inside == recipe_table().strip(), "run: python docs/tables.py"
-    assert all(f"`{name}`" in inside for name in RECIPES)
+    for mark, table in (("recipes", recipe_table()), ("measured", measured_table())):
+        inside = text.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0].strip()
+        assert inside == table.strip(), "run: python docs/tables.py"
+    assert all(f"`{name}`" in recipe_table() for name in RECIPES)
 
 
 def test_nothing_is_ever_unpickled():
