@@ -8,7 +8,7 @@ DEMO := runs/demo
 install: $(VENV)/.core
 
 demo: $(VENV)/.core
-	$(BIN)/logpx train vae mnist --latent 2 --epochs 20 --learning-rate 2e-3 --schedule cosine --out runs/demo --force
+	$(BIN)/logpx train vae mnist --latent 2 --hidden 400,200 --epochs 15 --learning-rate 2e-3 --schedule cosine --out runs/demo --force
 	@echo "Open $(DEMO)/report.html in a browser."
 
 test: $(VENV)/.dev
