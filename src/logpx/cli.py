@@ -314,7 +314,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     method = row.build(data, seed=given["seed"], **options)
     with _resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
-    split = _best_split(data)
+    split = data.judge
     found = None
     if run.model.prior is not None:
         found = evidence(
@@ -370,11 +370,6 @@ def _resumable(arguments: list[str], out: Path) -> Any:
         raise StoppedError(
             f"Stopped; the finished epochs are kept, go on with 'logpx {shlex.join(again)} --resume'."
         ) from None
-
-
-def _best_split(data: "Data") -> str:
-    """The rows that speak most honestly: the test set, else the held-out rows, else the training rows."""
-    return next(name for name in ("test", "held_out", "train") if len(getattr(data, name)))
 
 
 def _report(run: "Run", data: "Data", found: "Evidence | None") -> Path:
@@ -441,7 +436,7 @@ def evaluate(
     from logpx.evaluate import evidence, expected_terms, rows_of
 
     opened, data = _reopen(run)
-    name = split or _best_split(data)
+    name = split or data.judge
     rows = getattr(data, name)
     if limit is not None:
         rows = rows_of(rows, slice(0, limit))
@@ -514,7 +509,7 @@ def report(
     from logpx.evaluate import evidence
 
     opened, data = _reopen(run)
-    rows = getattr(data, _best_split(data))
+    rows = getattr(data, data.judge)
     has_density = opened.model.prior is not None
     found = evidence(opened.model, rows, samples=samples, progress=_progress("evidence")) if has_density else None
     page = _report(opened, data, found)

@@ -110,6 +110,11 @@ class Data:
     def kind(self) -> Kind:
         return self.spec.kind
 
+    @property
+    def judge(self) -> str:
+        """Name of the split that speaks most honestly: test, else held_out, else train."""
+        return next(name for name in ("test", "held_out", "train") if len(getattr(self, name)))
+
     def describe(self) -> dict[str, Any]:
         """What run.json keeps; `load` with its source, protocol, kind and options gives the same again."""
         return {

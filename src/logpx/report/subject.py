@@ -35,20 +35,15 @@ class Subject:
     def is_image(self) -> bool:
         return len(self.data.shape) == 3
 
-    @cached_property
-    def _split(self) -> tuple[Split, str]:
-        splits = ((self.data.test, "test"), (self.data.held_out, "held-out"), (self.data.train, "training"))
-        return next((split, name) for split, name in splits if len(split))
-
     @property
     def split(self) -> Split:
         """The rows that are shown: test rows, or held-out ones where there are none, or those of the training."""
-        return self._split[0]
+        return getattr(self.data, self.data.judge)
 
     @property
     def rows(self) -> str:
         """What to call them: "test rows"."""
-        return f"{self._split[1]} rows"
+        return {"test": "test", "held_out": "held-out", "train": "training"}[self.data.judge] + " rows"
 
     @cached_property
     def x(self) -> Tensor:
