@@ -17,7 +17,7 @@ from pathlib import Path
 
 HOG = "while True: pass"
 WORKER = Path(__file__).with_name("train.py")
-POLICIES = {"threads spin, as by default": {"GOMP_SPINCOUNT": "300000"}, "threads sleep, as logpx sets it": {}}
+POLICIES = {"threads spin, as by default": {"GOMP_SPINCOUNT": "300000"}, "as the command line chooses": {}}
 
 
 @contextmanager

@@ -558,3 +558,23 @@ def test_the_files_are_where_they_were(trained: Path) -> None:
     """A run folder may be moved: nothing in it points at itself."""
     shutil.move(trained, trained.parent / "moved")
     assert run("evaluate moved --samples 2") == 0
+
+
+@pytest.mark.parametrize(("running", "policy"), [([3, 2, 2, 4], "1000"), ([2, 2, 1, 3], None)])
+def test_threads_sleep_only_where_other_processes_stay_busy(
+    monkeypatch: pytest.MonkeyPatch, running: list[int], policy: str | None
+) -> None:
+    looks = iter(running)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setattr(cli, "_running", lambda pause: next(looks))
+    cli.calm_threads()
+    assert os.environ.get("GOMP_SPINCOUNT") == policy
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+
+
+def test_a_users_own_wait_policy_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.setattr(cli, "_running", lambda pause: 9)
+    cli.calm_threads()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
