@@ -41,7 +41,9 @@ def test_a_tolerance_that_is_no_number_passes_nothing() -> None:
 
 def test_a_broken_formula_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks measure the functions that training and evaluation use: bend one, and its check fails."""
-    monkeypatch.setattr("logpx.evaluate.log_mean_exp", lambda a, dim=0: torch.logsumexp(a, dim))  # log k forgotten
+    monkeypatch.setattr(
+        "logpx.evaluate.importance.log_mean_exp", lambda a, dim=0: torch.logsumexp(a, dim)
+    )  # log k forgotten
     assert not check("importance_weighted_bound").passed
 
 

@@ -333,7 +333,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
     split = data.judge
     found = None
-    if run.model.prior is not None:
+    if run.model.has_evidence:
         found = evidence(
             run.model,
             getattr(data, split),
@@ -345,13 +345,13 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
 
 
 def _load(given: dict[str, Any], likelihood: str) -> "Data":
-    from logpx.data import load
-    from logpx.recipes.base import protocol_for
+    from logpx.data import PICTURES, load
+    from logpx.likelihoods import PROTOCOL
 
     wanted: dict[str, Any] = {name: _share(name, given[name]) for name in ("held_out", "test")}
     protocol = given["protocol"]
-    if protocol is None and given["kind"] is None:
-        protocol = protocol_for(given["data"], likelihood)
+    if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
+        protocol = PROTOCOL.get(likelihood, "grey")
     return load(given["data"], protocol=protocol, kind=given["kind"], label=given["label"], **wanted)
 
 
@@ -450,13 +450,13 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Print log p(x) of a run's rows with its error bar. Example: logpx evaluate runs/demo --samples 5000"""
-    from logpx.evaluate import evidence, expected_terms, rows_of
+    from logpx.evaluate import batch_of, evidence, expected_terms
 
     opened, data = _reopen(run)
     name = split or data.judge
     rows = getattr(data, name)
     if limit is not None:
-        rows = rows_of(rows, slice(0, limit))
+        rows = batch_of(rows, slice(0, limit))
     found = evidence(
         opened.model, rows, samples=samples, seed=seed, memory=memory * 2**20, progress=_progress("evidence")
     )
@@ -527,8 +527,8 @@ def report(
 
     opened, data = _reopen(run)
     rows = getattr(data, data.judge)
-    has_density = opened.model.prior is not None
-    found = evidence(opened.model, rows, samples=samples, progress=_progress("evidence")) if has_density else None
+    known = opened.model.has_evidence
+    found = evidence(opened.model, rows, samples=samples, progress=_progress("evidence")) if known else None
     page = _report(opened, data, found)
     if as_json:
         about = {"run": str(run), "data": data.name, "protocol": data.protocol}

@@ -6,19 +6,42 @@ Axes: K samples, B points, D latents, P data. Everything is in nats per data poi
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Distribution, kl_divergence
+from torch.func import functional_call
 
-from logpx.distributions import has_closed_kl
+from logpx.distributions import has_closed_kl, log_prob_by_element
 from logpx.errors import UserError
 
 
 class Batch(NamedTuple):
-    """What one step sees: data x (B, *shape), an optional context (B, C), an optional mask of what was observed."""
+    """What one step sees: data x (B, *shape), an optional context (B, C), an optional mask of what was observed.
+
+    Where the mask is False, x holds 0, which is what the encoder sees there.
+    """
 
     x: Tensor
     context: Tensor | None = None
     observed: Tensor | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, context: Tensor | None = None, *, missing: bool | None = None) -> "Batch":
+        """A batch of rows in which nan means missing; `missing` says whether there are any, else they are looked for."""
+        observed = ~x.isnan() if missing is not False else None
+        if observed is None or (missing is None and bool(observed.all())):
+            return cls(x, context)
+        return cls(x.nan_to_num(nan=0.0), context, observed)
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> "Batch":
+        """f of every tensor in it."""
+        x, context, observed = (None if t is None else f(t) for t in self)
+        assert x is not None
+        return Batch(x, context, observed)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Batch":
+        """Everything on that device, x and context in that type."""
+        return self.map(lambda t: t.to(device) if t.dtype == torch.bool else t.to(device, dtype))
 
 
 class Draw(NamedTuple):
@@ -37,13 +60,9 @@ class Draw(NamedTuple):
         x, observed = self.batch.x, self.batch.observed
         if observed is None:
             return self.px.log_prob(x)
-        if not isinstance(self.px, Independent):
-            raise UserError(
-                "This likelihood is not a product over data elements, so missing values cannot be left out."
-            )
         seen = observed.bool()
-        log_p = self.px.base_dist.log_prob(x.where(seen, 0)) * seen  # what fills a hole, nan included, is not read
-        return log_p.sum(tuple(range(-self.px.reinterpreted_batch_ndims, 0)))
+        log_p = log_prob_by_element(self.px, x.where(seen, 0)) * seen  # what fills a hole, nan included, is not read
+        return log_p.sum(tuple(range(1 - x.ndim, 0)))
 
     def log_pz(self) -> Tensor:
         """log p(z), (K, B)."""
@@ -93,19 +112,27 @@ class VAE(nn.Module):
         self.decoder, self.likelihood, self.marginal = decoder, likelihood, marginal
         self._closed_kl: bool | None = None
 
+    def emit(self, batch: Batch) -> Tensor:
+        """The encoder's numbers, (B, size)."""
+        return _call(self.encoder, batch.x, batch.context)
+
+    def emit_from(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """The decoder's numbers, (..., size, *shape) for z (..., D)."""
+        return _call(self.decoder, z, context)
+
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x), batch (B,)."""
-        return self.posterior(_call(self.encoder, batch.x, batch.context))
+        return self.posterior(self.emit(batch))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x | z) for z (..., D), batch (...)."""
-        return self.likelihood(_call(self.decoder, z, context))
+        return self.likelihood(self.emit_from(z, context))
 
     def draw(self, batch: Batch, k: int = 1) -> Draw:
         """k reparameterised latents per point and the laws around them."""
-        params = _call(self.encoder, batch.x, batch.context)
+        params = self.emit(batch)
         q = self.posterior(params)
-        return self.at(batch, q, q.rsample((k,)), lambda: self.posterior(params.detach()))
+        return self.at(batch, q, q.rsample((k,)), lambda: _held_constant(self.posterior, params))
 
     def at(self, batch: Batch, q: Distribution, z: Tensor, q_fixed: Callable[[], Distribution] | None = None) -> Draw:
         """The same at latents z (K, B, D) drawn elsewhere from q: an evaluation encodes once and decodes in pieces."""
@@ -121,8 +148,15 @@ class VAE(nn.Module):
         z = prior.sample(() if prior.batch_shape else (n,))  # a prior that looks at the context has its n rows already
         return z, self.decode(z, context)
 
+    @property
+    def has_evidence(self) -> bool:
+        """Whether log p(x) can be bounded: there is a prior, and q(z|x) is a density."""
+        return self.prior is not None and getattr(self.posterior, "has_density", True)
+
     def how_kl(self) -> str:
-        """ "closed form" or "one sample", known after the first draw; said before training starts."""
+        """ "closed form", "one sample" or "none", known after the first draw; said before training starts."""
+        if not self.has_evidence:
+            return "none"
         return "closed form" if self._closed_kl else "one sample"
 
     def _is_closed(self, q: Distribution, prior: Distribution | None) -> bool:
@@ -135,3 +169,9 @@ class VAE(nn.Module):
 def _call(part: Callable[..., Tensor], x: Tensor, context: Tensor | None) -> Tensor:
     """A network that takes no context stays an ordinary module of one argument."""
     return part(x) if context is None else part(x, context)
+
+
+def _held_constant(family: nn.Module, params: Tensor) -> Distribution:
+    """The same law with everything of q held constant: the encoder's numbers and the family's own weights, if any."""
+    weights = {name: w.detach() for name, w in family.named_parameters()}
+    return functional_call(family, weights, (params.detach(),)) if weights else family(params.detach())

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from logpx.errors import UserError
-from logpx.evaluate import evaluating
+from logpx.evaluate import at_rest
 from logpx.model import VAE
 from logpx.train.state import write_atomically
 
 
-@torch.no_grad()
 def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0) -> Tensor:
     """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z).
 
@@ -21,8 +20,7 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0) -> Te
     """
     if n < 1:
         raise UserError(f"{n} samples: ask for at least one.")
-    with evaluating(model), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with at_rest(model, seed):
         _, px = model.sample(n)
         return px.sample() if draw else px.mean
 

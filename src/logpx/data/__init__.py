@@ -1,7 +1,7 @@
 """Data sets: named ones, users' files and arrays, synthetic ones whose density is known (floor 6)."""
 
-from logpx.data.base import Data, Kind, MappedRows, Rows, Spec, Split
+from logpx.data.base import Column, Data, Kind, MappedRows, Rows, Spec, Split
 from logpx.data.build import from_array
-from logpx.data.sources import load, names
+from logpx.data.sources import PICTURES, load, names
 
-__all__ = ["Data", "Kind", "MappedRows", "Rows", "Spec", "Split", "from_array", "load", "names"]
+__all__ = ["PICTURES", "Column", "Data", "Kind", "MappedRows", "Rows", "Spec", "Split", "from_array", "load", "names"]

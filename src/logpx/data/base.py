@@ -13,24 +13,38 @@ import torch
 from torch import Tensor
 
 from logpx.errors import UserError
+from logpx.model import Batch
 
-Kind = Literal["binary", "grey", "integer", "real", "categorical"]
-KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical")
+Kind = Literal["binary", "grey", "integer", "real", "categorical", "mixed"]
+KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical", "mixed")
 Share = float | int | None  # a fraction in [0, 1) or a count of rows; None: the default of the source
 
 CHUNK_BYTES = 8 << 20  # a scan holds a handful of arrays of this size: well under 64 MB in all
+
+
+class Column(NamedTuple):
+    """One column of a mixed table: what its numbers are, and where the real ones lie among the training rows."""
+
+    name: str
+    kind: Kind
+    levels: int | None = None  # number of categories
+    mean: float = 0.0
+    scale: float = 1.0  # standard deviation
 
 
 class Spec(NamedTuple):
     """All that a recipe may look at: the shape of one data point and what its numbers are.
 
     kind says what a prepared batch holds: `binary` {0, 1}; `grey` values in [0, 1]; `integer` counts or
-    levels >= 0; `real` any value; `categorical` codes 0 .. levels - 1. All are floating point tensors.
+    levels >= 0; `real` any value; `categorical` codes 0 .. levels - 1; `mixed` columns of several of these, each as
+    `columns` says. All are floating point tensors.
     """
 
     shape: tuple[int, ...]  # (C, H, W) for images, (P,) for tables
     kind: Kind
     levels: int | None = None  # number of categories, or of pixel levels (256); None where neither applies
+    context: int = 0  # numbers per row that encoder and decoder may condition on
+    columns: tuple[Column, ...] | None = None  # of a mixed table
 
 
 class Rows(Protocol):
@@ -73,12 +87,19 @@ class Split:
     prepare: Callable[[Tensor, torch.Generator | None], Tensor]  # stored rows -> x of Spec.shape and Spec.kind
     labels: Tensor | None = None  # int64 (N,): for colouring and for conditioning, never for training on
     random: bool = False  # True when `prepare` draws and therefore needs a generator (on the rows' device)
+    context: Tensor | None = None  # (N, C): what a conditional model conditions on
+    missing: bool = False  # True where rows hold nan, which means a value that was not observed
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def batch(self, index: Tensor | slice = slice(None), generator: torch.Generator | None = None) -> Batch:
+        """The prepared rows with their context and the mask of what was observed."""
+        context = None if self.context is None else self.context[index]
+        return Batch.of(self.x(index, generator), context, missing=self.missing)
+
     def x(self, index: Tensor | slice = slice(None), generator: torch.Generator | None = None) -> Tensor:
-        """The prepared rows, (B, *shape), in the default floating point type."""
+        """The prepared rows, (B, *shape), in the default floating point type; nan where nothing was observed."""
         if isinstance(self.rows, Tensor) and isinstance(index, Tensor):
             return self.prepare(self.rows.index_select(0, index), generator)  # whole rows: four times faster than [...]
         return self.prepare(self.rows[index], generator)
@@ -129,6 +150,8 @@ class Data:
             "note": self.note,
             "columns": None if self.columns is None else list(self.columns),
             "classes": None if self.classes is None else list(self.classes),
+            "context": self.spec.context,
+            "column_kinds": self.spec.columns and [list(column) for column in self.spec.columns],
             **self.options,
         }
 

@@ -11,15 +11,17 @@ from logpx.data.protocols import AS_IS, KIND_OF
 from logpx.data.table import READERS, refuse_label
 from logpx.errors import UserError
 
+#: the named sets of pictures, whose protocol follows from the likelihood unless the user names one
+PICTURES = {
+    "mnist": "handwritten digits, 60,000 + 10,000 images of 28 x 28, shipped with logpx",
+    "fashion-mnist": "clothes in the format of MNIST; from LOGPX_DATA, or fetched with LOGPX_DOWNLOAD=1",
+    "digits": "scikit-learn's handwritten digits, 1,797 images of 8 x 8 with 17 levels",
+}
+
 
 def names() -> dict[str, str]:
     """Every named data set and one line about it."""
-    pictures = {
-        "mnist": "handwritten digits, 60,000 + 10,000 images of 28 x 28, shipped with logpx",
-        "fashion-mnist": "clothes in the format of MNIST; from LOGPX_DATA, or fetched with LOGPX_DOWNLOAD=1",
-        "digits": "scikit-learn's handwritten digits, 1,797 images of 8 x 8 with 17 levels",
-    }
-    return pictures | {name: f"synthetic: {line}" for name, (_, line) in synthetic.MAKERS.items()}
+    return PICTURES | {name: f"synthetic: {line}" for name, (_, line) in synthetic.MAKERS.items()}
 
 
 def load(

@@ -15,8 +15,8 @@ import torch
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
-from logpx import likelihoods, networks
-from logpx.data import Data, Spec, from_array
+from logpx import likelihoods, networks, posteriors, priors
+from logpx.data import Column, Data, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.train import Method, Run
@@ -25,6 +25,19 @@ from logpx.train.run import Folder
 
 Network = Literal["mlp", "conv"]
 Sigma = float | Literal["shared", "pixel", "optimal"]
+Activation = Literal["relu", "tanh"]
+
+#: what an option means in every recipe that has it and does not say otherwise
+MEANINGS = {
+    "latent": "dimensions of z",
+    "hidden": "widths of the encoder's layers, mirrored in the decoder",
+    "network": "mlp, or conv for images",
+    "activation": "between the layers",
+    "likelihood": "p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real",
+    "sigma": "of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)",
+    "warmup": "optimiser steps over which the weight of the KL rises from 0 to 1",
+    "samples": "k, draws of z per row",
+}
 
 
 class Recipe(NamedTuple):
@@ -45,12 +58,16 @@ class Recipe(NamedTuple):
 
     @property
     def text(self) -> tuple[str, dict[str, str]]:
-        """The docstring without its list of options, and the meaning of each option from that list."""
+        """The docstring without its list of options, and the meaning of each option: from that list, or as everywhere."""
         lines = (inspect.getdoc(self.source) or "").splitlines()
         matches = [re.match(rf"({'|'.join(self.options)}): (.+)", line) for line in lines]
         kept = [line for line, match in zip(lines, matches, strict=True) if not match]
-        return "\n".join(kept).strip(), {match[1]: match[2] for match in matches if match}
+        common = {name: MEANINGS[name] for name in self.options if name in MEANINGS}
+        return "\n".join(kept).strip(), common | {match[1]: match[2] for match in matches if match}
 
+
+#: what an encoder or decoder may have between its layers
+ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 RECIPES: dict[str, Recipe] = {}
 
@@ -77,6 +94,7 @@ def recipe(function: Callable[..., Method]) -> Callable[..., Method]:
             method.objective,
             method.training,
             method.solve,
+            method.finish,
             function.__name__,
             given | {"seed": seed},
         )
@@ -133,21 +151,26 @@ def assemble(
     sigma: Sigma = "shared",
     network: Network = "mlp",
     hidden: tuple[int, ...] = (400,),
-    activation: Callable[[], nn.Module] = nn.ReLU,
+    activation: Activation = "relu",
 ) -> VAE:
     """The five parts around a posterior family and a prior: the posterior says what the networks must emit and take."""
     law = choose_likelihood(spec, likelihood, sigma)
     inputs, numbers, pixels = spec.shape, (posterior.size,), (law.size, *spec.shape)
-    dim = (posterior.dim,)
+    dim, common = (posterior.dim,), {"context": spec.context, "activation": ACTIVATIONS[activation]}
     if network == "conv":
         if len(spec.shape) != 3:
             raise UserError(f"network 'conv' needs images (C, H, W); these data have shape {spec.shape}: take 'mlp'.")
-        encoder: nn.Module = networks.ConvEncoder(inputs, numbers, hidden=hidden, activation=activation)  # type: ignore[arg-type]
-        decoder: nn.Module = networks.ConvDecoder(dim, pixels, hidden=hidden[::-1], activation=activation)  # type: ignore[arg-type]
+        encoder: nn.Module = networks.ConvEncoder(inputs, numbers, hidden=hidden, **common)  # type: ignore[arg-type]
+        decoder: nn.Module = networks.ConvDecoder(dim, pixels, hidden=hidden[::-1], **common)  # type: ignore[arg-type]
     else:
-        encoder = networks.MLP(inputs, hidden, numbers, activation=activation)  # type: ignore[arg-type]
-        decoder = networks.MLP(dim, hidden[::-1], pixels, activation=activation)  # type: ignore[arg-type]
+        encoder = networks.MLP(inputs, hidden, numbers, **common)  # type: ignore[arg-type]
+        decoder = networks.MLP(dim, hidden[::-1], pixels, **common)  # type: ignore[arg-type]
     return VAE(encoder=encoder, posterior=posterior, prior=prior, decoder=decoder, likelihood=law)
+
+
+def normal_vae(spec: Spec, latent: int, **parts: Any) -> VAE:
+    """`assemble` with q(z|x) = N(mu(x), diag sigma(x)^2) and p(z) = N(0, I)."""
+    return assemble(spec, posterior=posteriors.DiagNormal(latent), prior=priors.StandardNormal(latent), **parts)
 
 
 def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
@@ -184,19 +207,10 @@ def rebuild(info: dict[str, Any]) -> Method:
     """The method that run.json describes, with fresh weights."""
     try:
         data, options = info["data"], dict(info["options"])
-        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"])
+        columns = data.get("column_kinds") and tuple(Column(*column) for column in data["column_kinds"])
+        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"], data.get("context", 0), columns)
         return find(info["recipe"]).build(spec, **options)
     except UserError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"run.json does not describe its data and options ({error!r}): the file is damaged.") from None
-
-
-def protocol_for(source: str, likelihood: str) -> str | None:
-    """The protocol that a likelihood asks of pixels when the user names none: a Bernoulli needs binary ones.
-
-    None (the data set's own default) where the source names its protocol, or holds no pixels, or nothing is asked.
-    """
-    if ":" in source or source not in ("mnist", "fashion-mnist", "digits"):
-        return None
-    return {"auto": None, "bernoulli": "dynamic"}.get(likelihood, "grey")

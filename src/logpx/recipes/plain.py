@@ -2,9 +2,9 @@
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from logpx import likelihoods, objectives, posteriors, priors
+from logpx import likelihoods, objectives
 from logpx.data import Spec
-from logpx.recipes.base import Network, Sigma, assemble, recipe
+from logpx.recipes.base import Network, Sigma, normal_vae, recipe
 from logpx.train import Method, Training
 
 
@@ -22,21 +22,6 @@ def vae(
     """Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114, eq. 3).
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  q(z|x) = N(mu(x), diag sigma(x)^2),  p(z) = N(0, I).
-
-    latent: dimensions of z
-    hidden: widths of the encoder's layers, mirrored in the decoder
-    network: mlp, or conv for images
-    likelihood: p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real
-    sigma: of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)
-    warmup: optimiser steps over which the weight of the KL rises from 0 to 1
     """
-    model = assemble(
-        data,
-        posterior=posteriors.DiagNormal(latent),
-        prior=priors.StandardNormal(latent),
-        likelihood=likelihood,
-        sigma=sigma,
-        network=network,
-        hidden=hidden,
-    )
+    model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
     return Method(model, objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0), Training())

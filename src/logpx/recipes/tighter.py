@@ -1,16 +1,11 @@
 """Tighter bounds (floor 7)."""
 
-from typing import Literal
-
 from pydantic import PositiveInt
-from torch import nn
 
-from logpx import likelihoods, objectives, posteriors, priors
+from logpx import likelihoods, objectives
 from logpx.data import Spec
-from logpx.recipes.base import Network, Sigma, assemble, recipe
+from logpx.recipes.base import Activation, Network, Sigma, normal_vae, recipe
 from logpx.train import Method, Training
-
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 @recipe
@@ -21,7 +16,7 @@ def iwae(
     samples: PositiveInt = 50,
     gradient: objectives.Gradient = "dreg",
     hidden: tuple[PositiveInt, ...] = (200, 200),
-    activation: Literal["relu", "tanh"] = "tanh",
+    activation: Activation = "tanh",
     network: Network = "mlp",
     likelihood: likelihoods.Name = "auto",
     sigma: Sigma = "shared",
@@ -32,23 +27,7 @@ def iwae(
 
     The value reported is the bound whatever the gradient; the networks are those of the paper.
 
-    latent: dimensions of z
-    samples: k, draws of z per row
     gradient: plain, stl (biased for k > 1), or dreg, the doubly reparameterised one of Tucker et al. 2019
-    hidden: widths of the encoder's layers, mirrored in the decoder
-    activation: between the layers
-    network: mlp, or conv for images
-    likelihood: p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real
-    sigma: of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)
     """
-    model = assemble(
-        data,
-        posterior=posteriors.DiagNormal(latent),
-        prior=priors.StandardNormal(latent),
-        likelihood=likelihood,
-        sigma=sigma,
-        network=network,
-        hidden=hidden,
-        activation=ACTIVATIONS[activation],
-    )
-    return Method(model, objectives.IWAE(samples, gradient), Training())
+    parts = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden, "activation": activation}
+    return Method(normal_vae(data, latent, **parts), objectives.IWAE(samples, gradient), Training())

@@ -7,12 +7,10 @@ apply; a new section is one function and one entry in SECTIONS.
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
 import logpx
 from logpx.data import Data
 from logpx.errors import UserError
-from logpx.evaluate import Evidence, evaluating
+from logpx.evaluate import Evidence, at_rest
 from logpx.report import latents, samples, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
@@ -61,12 +59,7 @@ def write(
 
 def _compose(s: Subject) -> tuple[str, list[Picture]]:
     """The page and its pictures, with the model at rest and the global random state put back."""
-    device = next(s.model.parameters()).device
-    with (
-        evaluating(s.model),
-        torch.no_grad(),
-        torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []),
-    ):
+    with at_rest(s.model):
         header = summary.headline(s)
         sections = [made for make in SECTIONS if (made := make(s))]
     footer = f"Written by logpx {logpx.__version__}. One file; nothing is fetched."

@@ -4,7 +4,7 @@ import torch
 
 from logpx.data import Data, Split
 from logpx.errors import UserError
-from logpx.evaluate import evaluating
+from logpx.evaluate import at_rest
 from logpx.likelihoods import check_support
 from logpx.model import Batch
 from logpx.train.method import Method
@@ -17,8 +17,9 @@ def dry_run(method: Method, data: Data) -> str:
     """
     for split in (data.train, data.held_out, data.test):
         _check_support(method, split)
-    batch = Batch(_first_rows(data.train, 2).to(_like(method)))
-    with evaluating(method.model), torch.random.fork_rng(), torch.no_grad():
+    like = next(method.model.parameters())
+    batch = _first_rows(data.train, 2).to(like.device, like.dtype)
+    with at_rest(method.model):
         _check_shapes(method, batch)
         step = method.objective(method.model, batch)
     if not bool(step.loss.isfinite()):
@@ -28,12 +29,8 @@ def dry_run(method: Method, data: Data) -> str:
     return method.objective.how_kl(method.model)
 
 
-def _like(method: Method) -> torch.Tensor:
-    return next(method.model.parameters())
-
-
-def _first_rows(split: Split, n: int) -> torch.Tensor:
-    return split.x(slice(0, n), torch.Generator(split.rows[:1].device).manual_seed(0))
+def _first_rows(split: Split, n: int) -> Batch:
+    return split.batch(slice(0, n), torch.Generator(split.rows[:1].device).manual_seed(0))
 
 
 def _check_support(method: Method, split: Split) -> None:
@@ -46,7 +43,7 @@ def _check_shapes(method: Method, batch: Batch) -> None:
     """Encoder -> family -> decoder -> likelihood, each with the sizes the next one declares."""
     model, (n, *shape) = method.model, batch.x.shape
     try:
-        params = model.encoder(batch.x)
+        params = model.emit(batch)
     except RuntimeError as error:
         raise UserError(f"The encoder does not take data of shape {tuple(shape)}: {_first_line(error)}.") from None
     size = getattr(model.posterior, "size", None)
@@ -56,7 +53,7 @@ def _check_shapes(method: Method, batch: Batch) -> None:
         )
     q = model.posterior(params)
     try:
-        h = model.decoder(q.sample((1,)))
+        h = model.emit_from(q.sample((1,)), batch.context)
     except RuntimeError as error:
         raise UserError(
             f"The decoder does not take latents of shape {tuple(q.event_shape)}: {_first_line(error)}."

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from logpx.errors import UserError
+from logpx.evaluate import private_randomness
 
 Precision = Literal["float64", "float32", "medium"]
 Compile = Literal["auto", "yes", "no"]
@@ -37,7 +38,7 @@ def arithmetic(device: torch.device, precision: Precision, threads: int | None, 
     count as zero meanwhile: a tenth of Adam's first moments decay into them on MNIST, and each costs a slow path.
     """
     matmul, before, flushed = torch.get_float32_matmul_precision(), torch.get_num_threads(), _flushes_denormals()
-    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+    with private_randomness(device):
         try:
             torch.set_float32_matmul_precision("medium" if precision == "medium" else "highest")
             torch.set_num_threads(threads or before)

@@ -19,7 +19,8 @@ class Feed:
 
     def __init__(self, split: Split, batch_size: int, *, seed: int, device: torch.device, dtype: torch.dtype) -> None:
         resident = isinstance(split.rows, Tensor)
-        self.split = replace(split, rows=split.rows.to(device)) if resident else split  # type: ignore[attr-defined]
+        context = None if split.context is None else split.context.to(device)
+        self.split = replace(split, rows=split.rows.to(device), context=context) if resident else split  # type: ignore[attr-defined]
         self.home = device if resident else torch.device("cpu")
         self.device, self.dtype, self.batch_size = device, dtype, batch_size
         self.order = torch.Generator().manual_seed(seed)
@@ -30,7 +31,12 @@ class Feed:
 
     def epoch(self) -> Iterator[Batch]:
         for index in self.permutation().split(self.batch_size):
-            yield Batch(self.split.x(index, self.noise).to(self.device, self.dtype))
+            yield self.split.batch(index, self.noise).to(self.device, self.dtype)
+
+    def at_random(self) -> Batch:
+        """A batch drawn with replacement, outside of any epoch."""
+        index = torch.randint(len(self.split), (self.batch_size,), generator=self.order).to(self.home)
+        return self.split.batch(index, self.noise).to(self.device, self.dtype)
 
     def permutation(self) -> Tensor:
         return torch.randperm(len(self.split), generator=self.order).to(self.home)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from logpx.data import Data, from_array
 from logpx.errors import UserError
-from logpx.evaluate import expected_terms
+from logpx.evaluate import at_rest, expected_terms, mutual_information
 from logpx.model import Batch
-from logpx.objectives import Step
+from logpx.objectives import Step, Terms
 from logpx.train import state
 from logpx.train.dry_run import dry_run
 from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device, should_compile
@@ -105,15 +105,22 @@ class _Loop:
             raise UserError("There are no rows to train on.")
         if self.training.patience and not len(data.held_out):
             raise UserError("patience counts epochs by the held-out loss: hold some rows out, or drop it.")
+        if self.training.patience and not method.objective.compares_epochs:
+            raise UserError(
+                "The loss of this objective moves its own goal, so it cannot tell better epochs: drop patience."
+            )
+        if self.training.encoder_steps and len(data.held_out) < 2:
+            raise UserError("Encoder-only steps go on while held-out rows gain mutual information: hold some rows out.")
         like = next(self.model.parameters())
         self.feed = Feed(
             data.train, self.training.batch_size, seed=settings["seed"], device=like.device, dtype=like.dtype
         )
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
-        self.after_step: list[Callable[[], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
+        self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
         self.optimizer = self._adam(like.device)
         self.epoch, self.step, self.stale = 0, 0, 0
+        self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
         self.best, self.best_epoch, self.best_weights = math.inf, 0, self._weights()
         self.trace = Trace(self.model, data.held_out if len(data.held_out) else data.train, self.training.epochs)
         self.folder: Folder | None = None
@@ -125,7 +132,12 @@ class _Loop:
             return None
         if not learned:
             raise UserError("This model has no parameter that training could move.")
-        return torch.optim.Adam(learned, lr=self.training.learning_rate, fused=device.type in ("cpu", "cuda"))
+        rates = {p: getattr(p, "rate", 1.0) for p in learned}  # a critic or a curvature may move at a pace of its own
+        groups = [
+            {"params": [p for p in learned if rates[p] == rate], "lr": rate * self.training.learning_rate, "rate": rate}
+            for rate in dict.fromkeys(rates.values())
+        ]
+        return torch.optim.Adam(groups, fused=device.type in ("cpu", "cuda"))
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 
@@ -189,13 +201,23 @@ class _Loop:
             if self._out_of_patience():
                 self.says.note(f"Stopped early: no better held-out loss for {self.stale} epochs.")
                 break
-        if self.folder:
-            if self._saved_epoch < self.epoch:
-                self._save()
-            self._write_info("finished")
+        if self.folder and self._saved_epoch < self.epoch:
+            self._save()
         self.model.load_state_dict(self.best_weights)
+        self._finish()
+        if self.folder:
+            self._write_info("finished")
         self.run.best_epoch = self.best_epoch
         return self.run
+
+    def _finish(self) -> None:
+        """The method's last act on the trained model, such as a density for its codes; then the weights are saved again."""
+        if self.method.finish is None:
+            return
+        with at_rest(self.model, self.settings["seed"]):
+            self.method.finish(self.model, self.data.train)
+        if self.folder:
+            self.folder.save_weights(self._weights(), self.best_epoch)
 
     def _out_of_patience(self) -> bool:
         return self.training.patience is not None and self.stale >= self.training.patience
@@ -203,6 +225,7 @@ class _Loop:
     def _close_epoch(self, terms: dict[str, float], seconds: float) -> None:
         """Held-out terms, the best weights so far, the row of the log, the state on disk."""
         self.epoch += 1
+        self._look_at_the_encoder()
         row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
         if len(self.data.held_out):
             row["held_out"] = expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
@@ -219,6 +242,8 @@ class _Loop:
         """Whether this epoch's weights are the ones to keep: the best held-out loss, or the latest without held-out rows."""
         if loss is not None and not math.isfinite(loss):
             raise self._stopped(f"The held-out loss became {loss} in epoch {self.epoch}.")
+        if not self.objective.compares_epochs:
+            loss = None
         warm = self.step >= self.objective.ends()
         self.stale = 0 if not warm or loss is None or loss < self.best else self.stale + 1
         if self.stale:
@@ -254,24 +279,56 @@ class _Loop:
             raise self._stopped(f"A weight stopped being finite at the end of epoch {self.epoch + 1}.")
         return dict(zip(names, (self.feed.weights() @ table).tolist(), strict=True))
 
-    def _one_step(self, batch: Batch) -> dict[str, Tensor]:
+    def _one_step(self, batch: Batch) -> Terms:
         assert self.optimizer is not None
         if self.training.schedule == "cosine":
             for group in self.optimizer.param_groups:
-                group["lr"] = self.training.learning_rate * 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-        loss, terms = self.evaluate_objective(self.model, batch)
-        learned = self.optimizer.param_groups[0]["params"]
-        for parameter in learned:
-            parameter.grad = None  # what zero_grad does, without its bookkeeping
-        loss.backward()
-        if self.training.clip:
-            torch.nn.utils.clip_grad_norm_(learned, self.training.clip)
-        self.optimizer.step()
+                cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+                group["lr"] = group["rate"] * self.training.learning_rate * cosine
+        if self.lagging:
+            self._let_the_encoder_catch_up()
+        terms = self._move(batch, but=self.model.encoder if self.lagging else None)
         for move in self.after_step:
-            move()
+            move(terms)
         self.step += 1
         self.says.step(self.step)
         return terms
+
+    def _move(self, batch: Batch, *, only: nn.Module | None = None, but: nn.Module | None = None) -> Terms:
+        """One step of the optimiser: of all parameters, of `only` those of one part, or of all `but` those of one."""
+        assert self.optimizer is not None
+        loss, terms = self.evaluate_objective(self.model, batch)
+        learned = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for parameter in learned:
+            parameter.grad = None  # what zero_grad does, without its bookkeeping
+        loss.backward(inputs=list(only.parameters()) if only else None)
+        for parameter in but.parameters() if but else ():
+            parameter.grad = None
+        if self.training.clip:
+            torch.nn.utils.clip_grad_norm_(learned, self.training.clip)
+        self.optimizer.step()
+        return terms
+
+    # --- an encoder that lags behind (He et al. 2019) -----------------------------------------------------------------
+
+    def _let_the_encoder_catch_up(self) -> None:
+        """Steps of the encoder alone on random batches until 15 of them lower the loss no more: algorithm 1, lines 5-9."""
+        before = math.inf
+        for start in range(0, self.training.encoder_steps, 15):
+            steps = min(15, self.training.encoder_steps - start)
+            losses = [self._move(self.feed.at_random(), only=self.model.encoder)["loss"] for _ in range(steps)]
+            if (now := torch.stack(losses).mean().item()) >= before:
+                return
+            before = now
+
+    def _look_at_the_encoder(self) -> None:
+        """Both move at once from the epoch on in which held-out rows gain no more mutual information."""
+        if not self.lagging:
+            return
+        now = mutual_information(self.model, self.data.held_out, seed=self.settings["seed"])
+        self.lagging, self.information = now > self.information, max(now, self.information)
+        if not self.lagging:
+            self.says.note(f"The encoder has caught up after epoch {self.epoch} (I(x; z) = {now:.2f} nats).")
 
     def _solved(self) -> Iterable[tuple[dict[str, float], float]]:
         """A solver's iterations as rows. It keeps no state on disk: a resumed one goes through its first steps again."""
@@ -299,7 +356,8 @@ class _Loop:
         if self._saved_epoch <= self.best_epoch:
             self.folder.save_weights(self.best_weights, self.best_epoch)
         self.trace.save(self.folder.latents)
-        progress = {name: getattr(self, name) for name in ("epoch", "step", "stale", "best", "best_epoch")}
+        names = ("epoch", "step", "stale", "best", "best_epoch", "lagging", "information")
+        progress = {name: getattr(self, name) for name in names}
         state.save(
             self.folder.state,
             {

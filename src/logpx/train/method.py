@@ -6,12 +6,14 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from logpx.data import Split
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.objectives import Objective
 
 Schedule = Literal["constant", "cosine"]
 Solver = Callable[[VAE, Tensor], Iterator[dict[str, float]]]
+Finish = Callable[[VAE, Split], None]
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Training:
     schedule  "constant", or "cosine": the learning rate falls to zero along half a cosine over the whole run.
     clip      largest norm of the gradient, None for no clipping.
     patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
+    encoder_steps  at most so many steps of the encoder alone before each of the decoder alone, while the mutual
+              information I(x; z) of held-out rows still rises; 0 moves both at once (He et al. 2019, algorithm 1).
     """
 
     epochs: int = 100
@@ -29,6 +33,7 @@ class Training:
     schedule: Schedule = "constant"
     clip: float | None = None
     patience: int | None = None
+    encoder_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "clip", "patience"):
@@ -37,21 +42,25 @@ class Training:
                 raise UserError(f"{name} is {value}: it must be a whole number.")
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name} is {value}: it must be a positive number.")
+        if self.encoder_steps < 0:
+            raise UserError(f"encoder_steps is {self.encoder_steps}: it must be 0 or more.")
         if self.schedule not in get_args(Schedule):
             raise UserError(f"schedule is {self.schedule!r}: it must be one of {', '.join(get_args(Schedule))}.")
 
 
 @dataclass(frozen=True)
 class Method:
-    """A model and what it minimises. `recipe` and `options` say how to build it again; `solve` replaces the gradient.
+    """A model and what it minimises. `recipe` and `options` say how to build it again.
 
-    A solver fills the model from the training data and yields the terms of each iteration (expectation-maximisation,
-    or a closed form in one).
+    solve   replaces the gradient: it fills the model from the training data and yields the terms of each iteration
+            (expectation-maximisation, or a closed form in one).
+    finish  is called once with the trained model and the training rows: a density fitted to the codes, say.
     """
 
     model: VAE
     objective: Objective
     training: Training = field(default_factory=Training)
     solve: Solver | None = None
+    finish: Finish | None = None
     recipe: str | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from logpx.data import Split
 from logpx.evaluate import evaluating
-from logpx.model import VAE, Batch
+from logpx.model import VAE
 from logpx.train import state
 
 POINTS, FRAMES = 2000, 60
@@ -20,18 +20,18 @@ class Trace:
         self.model, self.every = model, max(1, epochs // FRAMES)
         self.flat = getattr(model.posterior, "dim", None) == 2
         generator = torch.Generator().manual_seed(0)
-        self.x = split.x(slice(0, POINTS), generator) if self.flat else None
+        self.batch = split.batch(slice(0, POINTS), generator) if self.flat else None
         self.labels = None if split.labels is None else split.labels[:POINTS]
         self.epochs: list[int] = []
         self.frames: list[Tensor] = []
 
     @torch.no_grad()
     def record(self, epoch: int) -> None:
-        if self.x is None or epoch % self.every:
+        if self.batch is None or epoch % self.every:
             return
         like = next(self.model.parameters())
         with evaluating(self.model):
-            means = self.model.encode(Batch(self.x.to(like.device, like.dtype))).mean
+            means = self.model.encode(self.batch.to(like.device, like.dtype)).mean
         self.epochs.append(epoch)
         self.frames.append(means.to("cpu", torch.float16))
 

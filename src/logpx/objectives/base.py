@@ -1,18 +1,16 @@
-"""Objectives (floor 5): what is minimised. They know Draw, no part and no network, and they add: `ELBO() + w * MMD()`.
+"""What an objective is, and how objectives add (floor 5): Step, schedules, Objective and Sum.
 
 An objective maps (model, batch) to a Step: a scalar loss (lower is better) and its named terms, each a mean over the
 batch in nats per data point. `elbo` is always the bound at beta = 1, whatever is trained.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from logpx.distributions import is_density
 from logpx.errors import UserError
-from logpx.maths import log_mean_exp
 from logpx.model import VAE, Batch, Draw
 
 Terms = dict[str, Tensor]
@@ -57,7 +55,7 @@ class Weight(nn.Module):
         return self.now
 
     @torch.no_grad()
-    def after_step(self) -> None:
+    def after_step(self, terms: Terms) -> None:
         if self.schedule:
             self.step += 1
             self.now.copy_(self.schedule(self.step))
@@ -69,16 +67,27 @@ class Weight(nn.Module):
 
 
 class Objective(nn.Module):
-    """Subclasses give `value(draw)`: the loss, a scalar, and named terms, (B,) or scalars. They need `samples` draws."""
+    """Subclasses give `value(draw)`: the loss, a scalar, and named terms, (B,) or scalars. They need `samples` draws.
+
+    A penalty on a network itself (its Jacobian, say) gives `value_at(model, draw)` instead. State that is no parameter moves in
+    `after_step(terms)` alone, which the loop calls with the step's terms.
+    """
 
     samples: int = 1
     shares_draw: bool = True  # False for one that changes the gradients which reach z
+    compares_epochs: bool = (
+        True  # False where the goal itself moves (a multiplier, a critic): the last epoch is kept then
+    )
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         raise NotImplementedError
 
+    def value_at(self, model: VAE, d: Draw) -> tuple[Tensor, Terms]:
+        """`value`, for those that look at the model as well."""
+        return self.value(d)
+
     def forward(self, model: VAE, batch: Batch) -> Step:
-        return finished(*self.value(model.draw(batch, self.samples)))
+        return finished(*self.value_at(model, model.draw(batch, self.samples)))
 
     def parts(self) -> Iterator[tuple[Scalar, "Objective"]]:
         yield 1.0, self
@@ -116,6 +125,7 @@ class Sum(Objective):
         self._scalars = [w for w, _ in parts]
         self.weights: Iterable[Weight] = nn.ModuleList(Weight(w) for w, _ in parts)  # type: ignore[assignment]
         self.objectives: Iterable[Objective] = nn.ModuleList(o for _, o in parts)  # type: ignore[assignment]
+        self.compares_epochs = all(o.compares_epochs for _, o in parts)
 
     def parts(self) -> Iterator[tuple[Scalar, Objective]]:
         yield from zip(self._scalars, self.objectives, strict=True)
@@ -137,7 +147,7 @@ class Sum(Objective):
             draw = shared[k] if objective.shares_draw and k in shared else model.draw(batch, k)
             if objective.shares_draw:
                 shared[k] = draw
-            value, named = objective.value(draw)
+            value, named = objective.value_at(model, draw)
             loss = loss + weight() * value
             terms = named | terms
         assert isinstance(loss, Tensor)
@@ -158,73 +168,14 @@ def bound_terms(reconstruction: Tensor, kl: Tensor, *, density: bool = True) -> 
     return {"elbo" if density else "score": -(reconstruction + kl).detach(), "reconstruction": reconstruction, "kl": kl}
 
 
-class ELBO(Objective):
-    """-(E_q log p(x|z) - beta KL(q(z|x) || p(z))) (Kingma & Welling 2014, eq. 3; beta: Higgins et al. 2017, eq. 4).
-
-    beta is a number or a schedule in steps. The KL is its closed form where there is one, else log q - log p at the
-    draws; kl="one sample" takes the latter always: near the exact posterior it has the smaller variance.
-    """
-
-    def __init__(
-        self,
-        beta: Scalar = 1.0,
-        *,
-        samples: int = 1,
-        kl: Literal["closed form", "one sample"] = "closed form",
-    ) -> None:
-        super().__init__()
-        _check(samples, kl, ("closed form", "one sample"))
-        self.beta, self.samples, self.kl = Weight(beta), samples, kl
-
-    def value(self, d: Draw) -> tuple[Tensor, Terms]:
-        reconstruction, kl = -d.log_px().mean(), d.kl(sampled=self.kl == "one sample").mean()
-        return reconstruction + self.beta() * kl, bound_terms(reconstruction, kl, density=is_density(d.px))
-
-    def how_kl(self, model: VAE) -> str:
-        return self.kl if self.kl == "one sample" else model.how_kl()
+def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
+    """A scalar that has the gradient of `loss` and the value of `value`."""
+    return value.detach() + (loss - loss.detach())  # the difference is exactly 0, so the value is not rounded
 
 
-Gradient = Literal["plain", "stl", "dreg"]
-
-
-class IWAE(Objective):
-    """-log 1/K sum_k w_k,  w_k = p(x, z_k) / q(z_k | x)  (Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, eq. 8).
-
-    The value is the bound whatever the gradient:
-    plain  that of the bound;
-    stl    without the score of q (Roeder et al. 2017, arXiv:1703.09194): unbiased for K = 1 only;
-    dreg   doubly reparameterised (Tucker et al. 2019, arXiv:1810.04152, eq. 8): the encoder sees
-           sum_k w~_k^2 (d log w_k/d z_k)(d z_k/d phi) with w~ = softmax(log w), unbiased for every K.
-    """
-
-    def __init__(self, samples: int = 50, gradient: Gradient = "dreg") -> None:
-        super().__init__()
-        _check(samples, gradient, get_args(Gradient))
-        self.samples, self.gradient = samples, gradient
-        self.shares_draw = gradient != "dreg"
-
-    def value(self, d: Draw) -> tuple[Tensor, Terms]:
-        log_px = d.log_px()
-        log_w = log_px + d.log_pz() - d.log_q(fixed=self.gradient != "plain")  # (K, B)
-        bound = log_mean_exp(log_w)
-        terms = {f"L_{len(log_w)}": bound} | bound_terms(-log_px.mean(), d.kl().mean(), density=is_density(d.px))
-        if self.gradient != "dreg" or not d.z.requires_grad:
-            return -bound.mean(), terms
-        w = log_w.detach().softmax(0)
-        d.z.register_hook(lambda gradient: gradient * w.unsqueeze(-1))  # the second factor w~, on the encoder's path
-        return surrogate(-(w * log_w).sum(0).mean(), value=-bound.mean()), terms
-
-    def how_kl(self, model: VAE) -> str:
-        return "the weights log q - log p at each draw"
-
-
-def _check(samples: int, choice: str, choices: tuple[str, ...]) -> None:
+def check(samples: int, choice: str, choices: tuple[str, ...]) -> None:
+    """Raises UserError for fewer than one draw, or a choice that is none of those offered."""
     if samples < 1:
         raise UserError(f"samples is {samples}: an objective needs at least one draw per point.")
     if choice not in choices:
         raise UserError(f"{choice!r} is none of {', '.join(map(repr, choices))}.")
-
-
-def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
-    """A scalar that has the gradient of `loss` and the value of `value`."""
-    return value.detach() + (loss - loss.detach())  # the difference is exactly 0, so the value is not rounded

@@ -172,7 +172,7 @@ def test_a_schedule_moves_in_after_step_and_nowhere_else(scheduled):
             objective(model, batch)
         values.append(weight().item())
         for m in movers(objective):
-            m.after_step()
+            m.after_step({})
     assert values == [0.0, 0.5, 1.0, 1.5, 2.0, 2.0]
     assert objective.ends() == 4
 
@@ -188,16 +188,16 @@ def test_a_schedule_of_no_steps_has_arrived():
 
 def test_a_schedules_place_is_part_of_the_state():
     objective = ELBO(beta=Warmup(4))
-    objective.beta.after_step()
+    objective.beta.after_step({})
     other = ELBO(beta=Warmup(4))
     other.load_state_dict(objective.state_dict())
-    other.beta.after_step()
+    other.beta.after_step({})
     assert other.beta().item() == 0.5
 
 
 def test_a_number_never_moves():
     weight = Weight(0.25)
-    weight.after_step()
+    weight.after_step({})
     assert weight().item() == 0.25
     assert weight.ends == 0
 
@@ -289,7 +289,7 @@ def test_a_captured_graph_follows_a_schedule():
         torch.manual_seed(1)
         traced = compiled(batch)
         assert traced.loss.item() == pytest.approx(seeded(objective, model, batch).loss.item(), rel=1e-6)
-        objective.beta.after_step()
+        objective.beta.after_step({})
 
 
 @each_objective

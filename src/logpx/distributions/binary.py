@@ -1,4 +1,4 @@
-"""Distributions that torch lacks, and closed-form divergences it does not register (floor 1).
+"""Laws of pixels from one logit (floor 1): Bernoulli, the grey score and the continuous Bernoulli.
 
 `BernoulliLogits` is torch's law with the formula this package uses everywhere; `GreyScore` is the field's habit of
 reading it at grey pixels; `ContinuousBernoulli` is the density that habit wants to be.
@@ -6,16 +6,7 @@ reading it at grey pixels; `ContinuousBernoulli` is the density that habit wants
 
 import torch
 from torch import Tensor
-from torch.distributions import (
-    Bernoulli,
-    Distribution,
-    Independent,
-    MultivariateNormal,
-    Normal,
-    constraints,
-    kl_divergence,
-    register_kl,
-)
+from torch.distributions import Bernoulli, Distribution, constraints
 
 from logpx import maths
 from logpx.errors import UserError
@@ -85,34 +76,3 @@ class ContinuousBernoulli(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         return maths.bernoulli_log_prob(value, self.logits) + maths.continuous_bernoulli_log_norm(self.logits)
-
-
-def is_density(law: Distribution) -> bool:
-    """Whether log_prob is a log-density or log-probability; False for the grey score."""
-    base = law.base_dist if isinstance(law, Independent) else law
-    return getattr(base, "is_density", True)
-
-
-# --- Kullback-Leibler divergences ------------------------------------------------------------------------------------
-
-
-@register_kl(MultivariateNormal, Independent)
-def _full_against_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
-    """KL(N(mu, L L^T) || N(m, diag s^2)) = sum_i [ (|L_i|^2 + (mu_i - m_i)^2)/(2 s_i^2) - 1/2 + log s_i - log L_ii ].
-
-    torch registers nothing for this pair; falling back to one sample there costs nats without a word.
-    """
-    if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
-        raise NotImplementedError
-    L, m, s = q.scale_tril, p.base_dist.loc, p.base_dist.scale
-    spread = (L.square().sum(-1) + (q.loc - m).square()) / (2 * s.square())
-    return (spread - 0.5 + s.log() - L.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
-
-
-def has_closed_kl(q: Distribution, p: Distribution) -> bool:
-    """Whether KL(q || p) has a closed form here. Asked once, before training: the answer is then a plain bool."""
-    try:
-        kl_divergence(q, p)
-    except NotImplementedError:
-        return False
-    return True

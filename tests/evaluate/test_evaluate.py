@@ -268,7 +268,7 @@ def test_broken_weights_are_a_sentence(exactly: bool) -> None:
 
 def test_a_broken_row_is_named() -> None:
     x = binary_rows(200)
-    x[150, 2] = math.nan
+    x[150, 2] = math.inf
     with pytest.raises(UserError, match="row 150"):
         evidence(binary_vae(), x, samples=3)
 

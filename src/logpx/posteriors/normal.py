@@ -1,8 +1,4 @@
-"""Posterior families q(z | x) (floor 3): modules that turn the encoder's numbers into a law over z.
-
-A family declares `dim`, what the decoder receives, and `size`, how many numbers the encoder must emit; its call maps
-(B, size) to a distribution with event shape (dim,). Calling it on detached numbers gives the same law held constant.
-"""
+"""Normal families (floor 3): diagonal and full covariance."""
 
 import torch
 from torch import Tensor, nn

@@ -1,43 +1,25 @@
-"""Evaluation (floor 5): log p(x) with an error bar, the terms of an objective on held-out rows, and who is at work in z.
+"""log p(x) of each point with an error bar (floor 5).
 
 Everything returned here is a log-probability (higher is better) in nats per data point, or says that it is a score.
 The functions know Draw, not parts: any model that answers `encode` and `at` is evaluated by the same lines.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent, kl_divergence
 
 from logpx.distributions import is_density
 from logpx.errors import UserError
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
-from logpx.objectives import Objective
 
 Progress = Callable[[int, int], None]
 SAMPLES_AT_ONCE = 64  # draws of one tile of noise
-
-
-class Rows(Protocol):
-    """What `evidence` reads: a tensor (N, *shape), or anything with a length that prepares a slice of rows."""
-
-    def __len__(self) -> int: ...
-    def x(self, index: slice, /) -> Tensor: ...
-
-
-def rows_of(data: Tensor | Rows, index: slice) -> Tensor:
-    """Rows x; those that are drawn anew at each read (dynamically binarised ones) are the same whenever asked for."""
-    if isinstance(data, Tensor):
-        return data[index]
-    if getattr(data, "random", False):
-        return data.x(index, torch.Generator().manual_seed(index.start))  # type: ignore[call-arg]
-    return data.x(index)
 
 
 @dataclass(frozen=True)
@@ -123,10 +105,9 @@ def _counted(n: int) -> str:
     return f"{n:,} point" + "s" * (n != 1)
 
 
-@torch.no_grad()
 def evidence(
     model: VAE,
-    data: Tensor | Rows,
+    data: Points,
     *,
     samples: int = 100,
     seed: int = 0,
@@ -135,7 +116,7 @@ def evidence(
 ) -> Evidence:
     """L_k = mean over x of log 1/k sum_j p(x, z_j)/q(z_j | x), z_j ~ q(z | x) (Burda et al. 2016, eq. 8), or exactly.
 
-    data     x (N, *shape), or a split that prepares its rows.
+    data     x (N, *shape), a batch, or a split that prepares its rows.
     samples  k, honoured exactly; ignored (and reported as None) where the model knows its marginal p(x).
     memory   bytes that decoding may use at once; it changes the speed, not the result.
 
@@ -145,41 +126,43 @@ def evidence(
     """
     if samples < 1:
         raise UserError(f"samples is {samples}: at least one draw per point is needed.")
-    if len(data) == 0:
-        raise UserError("There are no rows to evaluate: this split is empty.")
-    with evaluating(model), torch.random.fork_rng(_cuda(model)):
+    check_rows(data)
+    with at_rest(model):
         if model.marginal is not None:
             return _exact(model, data, progress)
         return _importance(model, data, samples, seed, memory, progress)
 
 
-def _exact(model: VAE, data: Tensor | Rows, progress: Progress | None) -> Evidence:
+def _exact(model: VAE, data: Points, progress: Progress | None) -> Evidence:
     law, parts = model.marginal(), []  # type: ignore[misc]
-    for start in range(0, len(data), 4096):
-        x = _placed(rows_of(data, slice(start, start + 4096)), model)
+    for start in range(0, count(data), 4096):
+        x, _, observed = placed(batch_of(data, slice(start, start + 4096)), model)
+        if observed is not None:
+            raise UserError("The exact evidence knows no missing values yet: fill them, or drop the rows.")
         try:
             parts.append(law.log_prob(x).cpu())
         except torch.linalg.LinAlgError:
             raise UserError("The covariance of p(x) is no covariance: the model's weights are broken.") from None
-        _tell(progress, start + len(x), len(data))
+        _tell(progress, start + len(x), count(data))
     return Evidence(_finite(torch.cat(parts)), "exact", math.prod(law.event_shape))
 
 
-def _importance(model: VAE, data: Tensor | Rows, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
-    P = math.prod(rows_of(data, slice(0, 1)).shape[1:])
+def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
+    P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
     # Points of one tile, set by the problem and never by `memory`: one draw of each is at most 2^17 numbers (1 MB), and
     # the tile's (k, rows) weights at most 2^22 (32 MB). A decoded pair (draw, point) holds about six copies of x.
     rows = max(1, min(128, 2**17 // P, 2**22 // k))
     pairs = max(rows, memory // (6 * P * 8))
     parts, density = [], True
-    for tile, start in enumerate(range(0, len(data), rows)):
-        x = _placed(rows_of(data, slice(start, start + rows)), model)
-        n = len(x)
-        x = torch.cat([x, x[-1:].expand(rows - n, *x.shape[1:])])  # a short tile draws the same noise as a full one
-        log_w, density = _log_weights(model, Batch(x), k, seed * 1_000_003 + tile, max(1, pairs // rows))
+    for tile, start in enumerate(range(0, count(data), rows)):
+        batch = placed(batch_of(data, slice(start, start + rows)), model)
+        n = len(batch.x)
+        # a short tile draws the same noise as a full one
+        batch = batch.map(lambda t: torch.cat([t, t[-1:].expand(rows - len(t), *t.shape[1:])]))
+        log_w, density = _log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
         log_w = log_w[:, :n]
         parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
-        _tell(progress, start + n, len(data))
+        _tell(progress, start + n, count(data))
     per_point, ess, khat = torch.cat(parts, 1)
     return Evidence(_finite(per_point), "lower bound" if density else "score", P, k, ess, khat)
 
@@ -205,82 +188,6 @@ def _finite(per_point: Tensor) -> Tensor:
             f"The evidence of row {row} is {per_point[row].item()}: the model's weights or this row are broken."
         )
     return per_point.double()
-
-
-@torch.no_grad()
-def expected_terms(
-    objective: Objective, model: VAE, data: Tensor | Rows, *, batch_size: int = 1000, seed: int = 0
-) -> dict[str, float]:
-    """Each term of the objective averaged over all rows, every row weighing the same, with the noise of `seed`.
-
-    It is the function that a training epoch runs, without gradients: equal data and noise give equal numbers.
-    """
-    if len(data) == 0:
-        raise UserError("There are no rows to evaluate: this split is empty.")
-    names, recorded, sizes = [], [], []
-    with evaluating(model), torch.random.fork_rng(_cuda(model)):
-        torch.manual_seed(seed)
-        for start in range(0, len(data), batch_size):
-            x = _placed(rows_of(data, slice(start, start + batch_size)), model)
-            terms = objective(model, Batch(x)).terms
-            names = list(terms)
-            recorded.append(torch.stack(list(terms.values())))
-            sizes.append(len(x))
-    weights = torch.tensor(sizes, dtype=torch.float64) / len(data)
-    return dict(zip(names, (weights @ torch.stack(recorded).cpu().double()).tolist(), strict=True))
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Who is at work: KL_i = E_x KL(q(z_i|x) || p(z_i)) and Var_x E[z_i|x], each (D,); active where the latter >= 0.01.
-
-    kl is None where q does not factorise over dimensions. (Burda et al. 2016, section 5.1; threshold on the variance.)
-    """
-
-    kl: Tensor | None
-    variance_of_means: Tensor
-
-    @property
-    def active(self) -> int:
-        return int((self.variance_of_means >= 0.01).sum())
-
-
-@torch.no_grad()
-def usage(model: VAE, data: Tensor | Rows, *, rows: int = 10_000) -> Usage:
-    """Per-dimension use of the latent space over the first `rows` rows; raises UserError for fewer than two."""
-    if min(len(data), rows) < 2:
-        raise UserError("Use of the latent space is a variance over rows: at least two are needed.")
-    kls, means = [], []
-    with evaluating(model):
-        for start in range(0, min(len(data), rows), 1000):
-            batch = Batch(_placed(rows_of(data, slice(start, min(start + 1000, rows))), model))
-            q, p = model.encode(batch), model.prior and model.prior(None)
-            means.append(q.mean)
-            if isinstance(q, Independent) and isinstance(p, Independent):
-                kls.append(kl_divergence(q.base_dist, p.base_dist))
-    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, torch.cat(means).var(0).cpu())
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, and each of its parts back in the mode it had."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def _placed(x: Tensor, model: torch.nn.Module) -> Tensor:
-    like = next(model.parameters())
-    return x.to(like.device, like.dtype)
-
-
-def _cuda(model: torch.nn.Module) -> list[int]:
-    device = next(model.parameters()).device
-    return [device.index or 0] if device.type == "cuda" else []
 
 
 def _tell(progress: Progress | None, done: int, total: int) -> None:

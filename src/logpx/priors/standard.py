@@ -1,4 +1,4 @@
-"""Priors p(z) (floor 3): modules whose call, given an optional context, returns a law over z with event shape (D,)."""
+"""The standard normal prior (floor 3)."""
 
 import torch
 from torch import Tensor, nn

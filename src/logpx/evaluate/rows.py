@@ -1,0 +1,77 @@
+"""What is evaluated, and a model at rest while it is (floor 5)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from logpx.errors import UserError
+from logpx.model import Batch
+
+
+class Rows(Protocol):
+    """Anything with a length that prepares a slice of rows, such as a Split."""
+
+    def __len__(self) -> int: ...
+    def batch(self, index: slice, /) -> Batch: ...
+
+
+Points = Tensor | Batch | Rows  # what is evaluated: rows (N, *shape), nan meaning missing; a batch; a split
+
+
+def count(data: Points) -> int:
+    """How many rows there are."""
+    return len(data.x if isinstance(data, Batch) else data)
+
+
+def batch_of(data: Points, index: slice) -> Batch:
+    """Rows; those that are drawn anew at each read (dynamically binarised ones) are the same whenever asked for."""
+    if isinstance(data, Batch):
+        return data.map(lambda t: t[index])
+    if isinstance(data, Tensor):
+        return Batch.of(data[index])
+    if getattr(data, "random", False):
+        return data.batch(index, torch.Generator().manual_seed(index.start))  # type: ignore[call-arg]
+    return data.batch(index)
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """The model in evaluation mode, and each of its parts back in the mode it had."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+@contextmanager
+def at_rest(model: torch.nn.Module, seed: int | None = None) -> Iterator[None]:
+    """`evaluating`, with a random state of its own (of that seed) and without gradients."""
+    with evaluating(model), private_randomness(next(model.parameters()).device, seed), torch.no_grad():
+        yield
+
+
+@contextmanager
+def private_randomness(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """torch's global random state of the CPU and that device, put back at the end; seeded within, if asked."""
+    with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
+
+
+def placed(batch: Batch, model: torch.nn.Module) -> Batch:
+    """The batch where the model lives, in its type."""
+    like = next(model.parameters())
+    return batch.to(like.device, like.dtype)
+
+
+def check_rows(data: Points) -> None:
+    """Raises UserError where there is nothing to evaluate."""
+    if count(data) == 0:
+        raise UserError("There are no rows to evaluate: this split is empty.")

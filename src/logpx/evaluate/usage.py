@@ -1,0 +1,56 @@
+"""Who is at work in the latent space (floor 5): active units, KL per dimension, mutual information."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from logpx.distributions import kl_by_dimension
+from logpx.errors import UserError
+from logpx.evaluate.rows import Points, at_rest, batch_of, count, placed
+from logpx.model import VAE
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Who is at work: KL_i = E_x KL(q(z_i|x) || p(z_i)) and Var_x E[z_i|x], each (D,); active where the latter >= 0.01.
+
+    kl is None where q does not factorise over dimensions. (Burda et al. 2016, section 5.1; threshold on the variance.)
+    """
+
+    kl: Tensor | None
+    variance_of_means: Tensor
+
+    @property
+    def active(self) -> int:
+        return int((self.variance_of_means >= 0.01).sum())
+
+
+def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
+    """Per-dimension use of the latent space over the first `rows` rows; raises UserError for fewer than two."""
+    if min(count(data), rows) < 2:
+        raise UserError("Use of the latent space is a variance over rows: at least two are needed.")
+    kls, means = [], []
+    with at_rest(model):
+        for start in range(0, min(count(data), rows), 1000):
+            batch = placed(batch_of(data, slice(start, min(start + 1000, rows))), model)
+            q, p = model.encode(batch), None if model.prior is None else model.prior(batch.context)
+            means.append(q.mean)
+            if (kl := kl_by_dimension(q, p)) is not None:
+                kls.append(kl)
+    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, torch.cat(means).var(0).cpu())
+
+
+def mutual_information(model: VAE, data: Points, *, rows: int = 1000, seed: int = 0) -> float:
+    """I_q(x; z) = E_x E_q(z|x) [log q(z|x) - log 1/N sum_n q(z|x_n)] over the first N = `rows` rows, one draw each.
+
+    It saturates: no more than log N nats can be seen with N rows. (Hoffman & Johnson 2016; He et al. 2019, section 3.2.)
+    """
+    if min(count(data), rows) < 2:
+        raise UserError("Mutual information compares rows: at least two are needed.")
+    with at_rest(model, seed):
+        q = model.encode(placed(batch_of(data, slice(0, rows)), model))
+        z = q.rsample()  # (N, D)
+        pairs = torch.stack([q.log_prob(row) for row in z])  # (N draws, N rows)
+        return (pairs.diagonal() - pairs.logsumexp(1) + math.log(len(z))).mean().item()

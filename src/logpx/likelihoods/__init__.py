@@ -1,0 +1,23 @@
+"""Likelihoods p(x | z) (floor 3): modules that turn the decoder's output h into a law over x.
+
+A likelihood declares `size`, how many numbers it needs per data element, and `support`, where x may lie. Its call maps
+h (..., size, *shape) to a distribution with event shape `shape`, in nats summed over the data's dimensions.
+"""
+
+from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
+from logpx.likelihoods.choice import DEFAULT, LIKELIHOODS, PROTOCOL, Name, check_support, for_kind, that_accept
+from logpx.likelihoods.real import Gaussian
+
+__all__ = [
+    "DEFAULT",
+    "LIKELIHOODS",
+    "PROTOCOL",
+    "Bernoulli",
+    "ContinuousBernoulliPixels",
+    "Gaussian",
+    "Grey",
+    "Name",
+    "check_support",
+    "for_kind",
+    "that_accept",
+]
