@@ -31,10 +31,11 @@ def layers(sizes: list[int], activation: Activation) -> nn.Sequential:
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         if i:
             net.append(activation())
-        net.append(nn.Linear(inputs, outputs))
+        linear = nn.Linear(inputs, outputs)
+        net.append(linear)
         if activation is nn.Tanh:
-            nn.init.xavier_uniform_(net[-1].weight)
-            nn.init.zeros_(net[-1].bias)
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
     return net
 
 
