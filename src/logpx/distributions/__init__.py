@@ -1,16 +1,29 @@
 """Distributions that torch lacks, and closed-form divergences it does not register (floor 1)."""
 
 from logpx.distributions.binary import BernoulliLogits, ContinuousBernoulli, GreyScore
+from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
+from logpx.distributions.flow import Flow, import_zuko
+from logpx.distributions.heavy import StudentT
 from logpx.distributions.kl import has_closed_kl, kl_by_dimension
 from logpx.distributions.laws import is_density, log_prob_by_element
+from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
+from logpx.distributions.table import Columns
 
 __all__ = [
     "BernoulliLogits",
+    "CategoricalLogits",
+    "Columns",
     "ContinuousBernoulli",
+    "Flow",
     "GreyScore",
+    "LogisticMixture",
+    "NegativeBinomial",
     "Point",
+    "PoissonLogMean",
+    "StudentT",
     "has_closed_kl",
+    "import_zuko",
     "is_density",
     "kl_by_dimension",
     "log_prob_by_element",

@@ -6,17 +6,27 @@ h (..., size, *shape) to a distribution with event shape `shape`, in nats summed
 
 from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
 from logpx.likelihoods.choice import DEFAULT, LIKELIHOODS, PROTOCOL, Name, check_support, for_kind, that_accept
-from logpx.likelihoods.real import Gaussian
+from logpx.likelihoods.counts import NegativeBinomial, Poisson
+from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
+from logpx.likelihoods.real import Gaussian, Laplace, StudentT
+from logpx.likelihoods.table import Table
 
 __all__ = [
     "DEFAULT",
     "LIKELIHOODS",
     "PROTOCOL",
     "Bernoulli",
+    "Categorical",
     "ContinuousBernoulliPixels",
+    "DiscretisedLogistic",
     "Gaussian",
     "Grey",
+    "Laplace",
     "Name",
+    "NegativeBinomial",
+    "Poisson",
+    "StudentT",
+    "Table",
     "check_support",
     "for_kind",
     "that_accept",

@@ -8,34 +8,71 @@ from torch.distributions import constraints
 
 from logpx.errors import UserError
 from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
-from logpx.likelihoods.real import Gaussian
+from logpx.likelihoods.counts import NegativeBinomial, Poisson
+from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
+from logpx.likelihoods.real import Gaussian, Laplace, StudentT
+from logpx.likelihoods.table import Table
 
-#: every likelihood by the name that recipes take, in the order in which they are offered
+#: every likelihood by the name that recipes take, in the order in which they are offered; each is built from what it
+#: takes of shape, levels, columns and sigma
 LIKELIHOODS: dict[str, type[nn.Module]] = {
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulliPixels,
     "gaussian": Gaussian,
+    "laplace": Laplace,
+    "student_t": StudentT,
+    "logistic": DiscretisedLogistic,
+    "categorical": Categorical,
+    "negative_binomial": NegativeBinomial,
+    "poisson": Poisson,
+    "table": Table,
     "grey": Grey,
 }
-Name = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "grey"]
-DEFAULT = {"binary": "bernoulli", "grey": "continuous_bernoulli", "real": "gaussian"}
+Name = Literal[
+    "auto",
+    "bernoulli",
+    "continuous_bernoulli",
+    "gaussian",
+    "laplace",
+    "student_t",
+    "logistic",
+    "categorical",
+    "negative_binomial",
+    "poisson",
+    "table",
+    "grey",
+]
+#: what "auto" means. Counts: a negative binomial, because counts that vary no more than a Poisson law's are the
+#: exception, and it has that law as its limit.
+DEFAULT = {
+    "binary": "bernoulli",
+    "grey": "continuous_bernoulli",
+    "real": "gaussian",
+    "integer": "negative_binomial",
+    "categorical": "categorical",
+    "mixed": "table",
+}
 #: how pixels are read for a likelihood when the user does not say; grey for all others
-PROTOCOL = {"bernoulli": "dynamic"}
+PROTOCOL = {
+    "bernoulli": "dynamic",
+    "logistic": "integer",
+    "categorical": "integer",
+    "negative_binomial": "integer",
+    "poisson": "integer",
+}
 
 
-def for_kind(kind: str) -> str:
-    """The likelihood that "auto" means for a kind of data; raises UserError for a kind that none here fits."""
+def for_kind(kind: str, levels: int | None = None) -> str:
+    """The likelihood that "auto" means for a kind of data; integers with known levels are pixels, others counts."""
     if kind not in DEFAULT:
-        raise UserError(
-            f"No likelihood here is made for {kind} data: read them as real (--kind real), or read pixels with the "
-            "protocol grey, dynamic or threshold."
-        )
-    return DEFAULT[kind]
+        raise UserError(f"There is no kind of data {kind!r}; kinds: {', '.join(DEFAULT)}.")
+    return "logistic" if kind == "integer" and levels else DEFAULT[kind]
 
 
 def that_accept(x: Tensor) -> list[str]:
-    """Names of the likelihoods whose support holds every value of x."""
-    return [name for name, law in LIKELIHOODS.items() if bool(_fits(law.support, x).all())]  # type: ignore[attr-defined]
+    """Names of the likelihoods whose support holds every value of x, a mixed table's aside."""
+    laws = {name: getattr(law, "support", None) for name, law in LIKELIHOODS.items()}
+    return [name for name, support in laws.items() if support is not None and bool(_fits(support, x).all())]
 
 
 def _fits(support: constraints.Constraint, x: Tensor) -> Tensor:
@@ -46,8 +83,11 @@ def _fits(support: constraints.Constraint, x: Tensor) -> Tensor:
 def check_support(likelihood: nn.Module, x: Tensor, first_row: int = 0) -> None:
     """Raises UserError naming the first value of x (N, *shape) outside the support and the likelihoods that fit.
 
-    nan is a value that was not observed, and fits every likelihood.
+    nan is a value that was not observed, and fits every likelihood. A table's names the column.
     """
+    if isinstance(likelihood, Table):
+        likelihood.check_support(x, first_row)
+        return
     support = getattr(likelihood, "support", constraints.real)
     inside = _fits(support, x)
     if bool(inside.all()):
@@ -55,7 +95,10 @@ def check_support(likelihood: nn.Module, x: Tensor, first_row: int = 0) -> None:
     first = (~inside).flatten().nonzero()[0].item()
     row = int(first) // max(math.prod(x.shape[1:]), 1)
     name = next((n for n, law in LIKELIHOODS.items() if type(likelihood) is law), type(likelihood).__name__)
+    levels = getattr(likelihood, "levels", None)
+    among = f" (levels 0 to {levels - 1})" if levels else ""
     raise UserError(
-        f"Row {first_row + row} holds the value {x.flatten()[int(first)].item():.6g}, which the likelihood {name!r} gives no "
-        f"probability; likelihoods that fit these data: {', '.join(that_accept(x)) or 'none'}."
+        f"Row {first_row + row} holds the value {x.flatten()[int(first)].item():.6g}, which the likelihood {name!r}{among} "
+        f"gives no probability; likelihoods that fit these data: "
+        f"{', '.join(n for n in that_accept(x) if n != name) or 'none'}."
     )
