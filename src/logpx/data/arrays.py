@@ -1,7 +1,8 @@
 """Whatever the user has, as a plain array of numbers, or a sentence on why it cannot be one (floor 6)."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,18 +12,20 @@ from logpx.errors import UserError
 
 
 def plain_array(x: Any, name: str, text: bool = False) -> np.ndarray:
-    """x as an array of numbers (or, for labels, of text); objects, ragged lists and masks are refused."""
+    """x as an array of numbers (or, for labels, of text), nan where it is masked or None; ragged lists are refused."""
     if isinstance(x, Tensor):
         x = x.detach().cpu()
         x = (x.float() if x.dtype == torch.bfloat16 else x).numpy()
-    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any():
-        raise UserError(f"{name} is a masked array, and missing values are not yet supported; fill or drop them.")
+    if isinstance(x, np.ma.MaskedArray) and np.ma.getmaskarray(x).any() and x.dtype.kind in "biuf":
+        x = np.ma.filled(x if x.dtype.kind == "f" else x.astype(np.float64), np.nan)
     try:
         array = np.asanyarray(x) if isinstance(x, np.memmap) else np.asarray(x)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} is ragged: every row must have the same length; pad or drop the others.") from error
     if text and array.dtype.kind == "O" and all(isinstance(value, str) for value in array.flat):
         return array.astype(str)
+    if not text and array.dtype.kind == "O" and array.size and all(_is_cell(value) for value in array.flat):
+        return array.astype(np.float64)
     check_numbers(array, name, text)
     return array
 
@@ -33,7 +36,7 @@ def check_numbers(array: np.ndarray, name: str, text: bool = False) -> None:
         return
     what = {"O": "objects", "U": "text", "S": "bytes", "T": "text", "V": "records", "c": "complex numbers"}
     held = what.get(array.dtype.kind, f"values of type {array.dtype}")
-    hint = " (a mixture of types, or missing values)" if array.dtype.kind == "O" else ""
+    hint = " (a mixture of types)" if array.dtype.kind == "O" else ""
     raise UserError(f"{name} holds {held}{hint} where numbers are needed; convert it with astype(float).")
 
 
@@ -42,36 +45,110 @@ def place(row: int, column: str | None = None) -> str:
     return f"row {row} (counted from 0)" + (f", {column}" if column else "")
 
 
-def stack_columns(names: Sequence[str], columns: Sequence[np.ndarray], source: str) -> np.ndarray:
-    """(N, P) from P columns of numbers: int64 when all are integers, else float64.
+class Coded(NamedTuple):
+    """One column as numbers: what it held, and of text the sorted values that its codes count."""
+
+    values: np.ndarray  # (N,): integers, or floats with nan where a value is missing
+    typed: str  # "text", "bool", "integer" or "real"
+    categories: tuple[str, ...] = ()
+    doubt: str = ""  # a sentence where text stands among numbers
+
+
+def coded(name: str, column: np.ndarray, source: str) -> Coded:
+    """A column of numbers, truth values or text, any of them with gaps (None, nan, an empty cell).
 
     Raises:
-        UserError: there is no column, or one is not numeric (named with its first offending value).
+        UserError: it holds something else, such as dates or lists.
+    """
+    if column.dtype.kind in "biu":
+        return Coded(column.astype(np.int64 if column.dtype != np.uint64 else np.float64), _type_of(column))
+    if column.dtype.kind == "f":
+        return Coded(column.astype(np.float64), _type_of(column))
+    gaps = np.array([is_gap(value) for value in column], bool)
+    seen = column[~gaps]
+    if all(isinstance(value, str) for value in seen):
+        return _coded_text(name, seen.astype(str), gaps, source)
+    if all(isinstance(value, bool | np.bool_) for value in seen):
+        return Coded(_with_gaps(seen.astype(np.float64), gaps), "bool")
+    if not all(isinstance(value, Real) for value in seen):
+        refuse_column(name, column, source)
+    values = _with_gaps(seen.astype(np.float64), gaps)
+    return Coded(values, _type_of(values))
+
+
+def _type_of(values: np.ndarray) -> str:
+    """What numbers were: a column of integers with a gap is held in whole floats."""
+    if values.dtype.kind != "f":
+        return "bool" if values.dtype.kind == "b" else "integer"
+    seen = values[~np.isnan(values)]
+    return "integer" if len(seen) < len(values) and bool((seen == np.rint(seen)).all()) else "real"
+
+
+def _coded_text(name: str, seen: np.ndarray, gaps: np.ndarray, source: str) -> Coded:
+    """Text as codes of its sorted values; where some of it reads as a number, the rest is likely a slip."""
+    values, codes = np.unique(seen, return_inverse=True)
+    stray = next((value for value in seen if not is_number(value)), None)
+    doubt = ""
+    if stray is not None and any(is_number(value) for value in values):
+        row = int(np.flatnonzero(~gaps)[list(seen).index(stray)])
+        doubt = (
+            f"Column {name!r} of {source} mixes numbers with other values: {place(row)} holds {str(stray)!r}; "
+            f"correct or drop that row, or say columns={name}=categorical."
+        )
+    return Coded(_with_gaps(codes.astype(np.float64), gaps), "text", tuple(map(str, values)), doubt)
+
+
+def _with_gaps(seen: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """(N,) with nan where a gap is."""
+    values = np.full(len(gaps), np.nan)
+    values[~gaps] = seen
+    return values
+
+
+def is_gap(value: Any) -> bool:
+    """Whether a cell holds no value: None, nan, pandas' NA and NaT, an empty text."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    return str(value) in ("nan", "<NA>", "NaT") and not isinstance(value, str)
+
+
+def _is_cell(value: Any) -> bool:
+    """A real number, or nothing."""
+    return is_gap(value) or (isinstance(value, Real) and not isinstance(value, bool))
+
+
+def stack_columns(columns: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
+    """What `Stored` needs of a table: x (N, P), the columns' names and types, the text's categories.
+
+    x is int64 when every column holds integers without a gap, else float64.
+
+    Raises:
+        UserError: there is no column, or one holds neither numbers nor text (named with its first offending value).
     """
     if not columns:
         raise UserError(f"{source} has no column of numbers; keep at least one besides the label.")
-    for name, column in zip(names, columns, strict=True):
-        if column.dtype.kind not in "biuf":
-            refuse_column(name, column, source)
-    whole = all(column.dtype.kind in "biu" for column in columns)
-    return np.column_stack([column.astype(np.int64 if whole else np.float64) for column in columns])
+    made = {name: coded(name, column, source) for name, column in columns.items()}
+    return {
+        "x": np.column_stack([column.values for column in made.values()]),
+        "columns": tuple(made),
+        "typed": tuple(column.typed for column in made.values()),
+        "categories": {name: column.categories for name, column in made.items() if column.typed == "text"},
+        "doubts": {name: column.doubt for name, column in made.items() if column.doubt},
+    }
 
 
 def refuse_column(name: str, column: np.ndarray, source: str) -> None:
-    """The sentence for a column that is not numeric: a gap, one stray value, or text throughout."""
-    fits = [is_number(value) for value in column]
+    """The sentence for a column that is neither numbers nor text: one stray value, or something else throughout."""
+    fits = [is_number(value) or is_gap(value) for value in column]
     row = fits.index(False) if False in fits else 0
     value = column[row]
-    if value is None or str(value) in ("", "nan", "NaN", "<NA>", "NaT"):
-        raise UserError(missing(source, place(row, f"column {name!r}")))
-    if any(fits):
+    if any(is_number(cell) for cell in column):
         raise UserError(
             f"Column {name!r} of {source} mixes numbers with other values: {place(row)} holds {value!r}; "
             "correct or drop that row."
         )
     raise UserError(
-        f"Column {name!r} of {source} is not numeric: {place(row)} holds {value!r}; "
-        f"drop the column, or name it with label={name!r}."
+        f"Column {name!r} of {source} holds neither numbers nor text: {place(row)} holds {value!r}; drop the column."
     )
 
 
@@ -84,8 +161,8 @@ def is_number(value: Any) -> bool:
 
 
 def missing(source: str, where: str) -> str:
-    """The sentence for a gap in the data."""
-    return f"{source} has a missing value at {where}, and missing values are not yet supported; fill or drop it."
+    """The sentence for a gap where there must be none."""
+    return f"{source} has a missing value at {where}; fill it or drop the row."
 
 
 def layout(array: np.ndarray, name: str) -> np.ndarray:

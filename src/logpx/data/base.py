@@ -5,7 +5,7 @@ Nothing here reads a file or knows a protocol by name.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -89,9 +89,23 @@ class Split:
     random: bool = False  # True when `prepare` draws and therefore needs a generator (on the rows' device)
     context: Tensor | None = None  # (N, C): what a conditional model conditions on
     missing: bool = False  # True where rows hold nan, which means a value that was not observed
+    levels: tuple[int | None, ...] | None = None  # number of categories of each element, where some are categories
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def holes(self) -> int:
+        """How many values are missing."""
+        return (
+            sum(int(self.x(slice(i, i + 4096)).isnan().sum()) for i in range(0, len(self), 4096)) if self.missing else 0
+        )
+
+    def filled(self, x: Tensor) -> Tensor:
+        """The stored rows where they were observed, in their own precision, and x (N, *shape) where they were not."""
+        rows = self.rows[:]
+        if rows.shape != x.shape or not torch.equal(rows.to(x.dtype).nan_to_num(), self.x().to(x.dtype).nan_to_num()):
+            return x  # pixels that a protocol made: the stored ones are something else
+        return x.to(rows.dtype).where(rows.isnan(), rows)
 
     def batch(self, index: Tensor | slice = slice(None), generator: torch.Generator | None = None) -> Batch:
         """The prepared rows with their context and the mask of what was observed."""
@@ -118,10 +132,13 @@ class Data:
     test: Split
     checksum: str  # sha256 (hex) of the stored rows, before any split or protocol
     note: str  # for people
-    options: dict[str, Any]  # the held_out, test, seed and label that `load` was given
+    options: dict[str, Any]  # the held_out, test, seed, label and `asked` (columns, context) that `load` was given
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None  # classes[k] is the name of label k
     log_density: Callable[[Tensor], Tensor] | None = None  # exact log p(x): (B, P) -> (B,), nats, float64
+    conditions: tuple[Column, ...] = ()  # what the context is made of, in its order
+    # of each categorical column: the categories of the training rows (code k is the k-th), then those seen elsewhere only
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -152,6 +169,8 @@ class Data:
             "classes": None if self.classes is None else list(self.classes),
             "context": self.spec.context,
             "column_kinds": self.spec.columns and [list(column) for column in self.spec.columns],
+            "conditions": [list(column) for column in self.conditions],
+            "categories": {name: list(names) for name, names in self.categories.items()},
             **self.options,
         }
 
@@ -174,6 +193,14 @@ class Stored:
     held_out: float | int = 0.1
     in_order: bool = False  # True: the held-out rows are the last ones, by convention; False: a seeded permutation
     note: str = ""
+    typed: tuple[str, ...] | None = None  # of a table's columns: "text", "bool", "integer" or "real"
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each text column: its values, by code
+    doubts: dict[str, str] = field(default_factory=dict)  # sentences on columns that hardly are what they seem
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns of a table, given or made up."""
+        return self.columns or tuple(f"column {i}" for i in range(self.x.shape[1]))
 
 
 def is_mapped(array: np.ndarray) -> bool:

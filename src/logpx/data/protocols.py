@@ -85,9 +85,14 @@ def above_half(levels: int | None) -> Prepare:
     top = (levels or 2) - 1
 
     def prepare(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return as_float(2 * rows.double() >= top)
+        return with_holes(as_float(2 * rows.double() >= top), rows)
 
     return prepare
+
+
+def with_holes(made: Tensor, rows: Tensor) -> Tensor:
+    """What was made of rows, and nan where they are nan."""
+    return made.masked_fill(rows.isnan(), torch.nan) if rows.is_floating_point() else made
 
 
 def bernoulli(levels: int | None) -> Prepare:
@@ -97,7 +102,10 @@ def bernoulli(levels: int | None) -> Prepare:
     def draw(rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
         if generator is None:
             raise UserError("Training pixels are drawn anew at each read, so pass generator=torch.Generator().")
-        return torch.bernoulli(grey(rows, None), generator=generator)
+        p = grey(rows, None)
+        if rows.is_floating_point():
+            return with_holes(torch.bernoulli(p.nan_to_num(0.0), generator=generator), p)
+        return torch.bernoulli(p, generator=generator)
 
     return draw
 
@@ -105,8 +113,8 @@ def bernoulli(levels: int | None) -> Prepare:
 class DrawnRows:
     """x ~ Bernoulli(grey) for rows on disk: row i has its own stream, so each read sees the same bits."""
 
-    def __init__(self, rows: MappedRows, levels: int | None, seed: int, part: int) -> None:
-        self.rows, self.grey, self.key = rows, greys(levels), (seed << 2) + part
+    def __init__(self, rows: MappedRows, levels: int | None, seed: int, part: int, missing: bool) -> None:
+        self.rows, self.grey, self.key, self.missing = rows, greys(levels), (seed << 2) + part, missing
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -120,29 +128,35 @@ class DrawnRows:
         at = torch.arange(len(self))[index if isinstance(index, slice) else index.cpu()]
         for i, p in zip(at.tolist(), grey, strict=True):
             u = np.random.Generator(np.random.Philox(key=[self.key, i])).random(p.shape)
-            p.copy_(torch.from_numpy(u < p.double().numpy()))
-        return grey.to(torch.uint8)
+            p.copy_(with_holes(torch.from_numpy(u < p.double().numpy()).to(p.dtype), p))
+        return grey if self.missing else grey.to(torch.uint8)
 
 
-def drawn_once(rows: Rows, levels: int | None, seed: int, part: Part) -> Rows:
+def drawn_once(rows: Rows, levels: int | None, seed: int, part: Part, missing: bool = False) -> Rows:
     """uint8 rows of {0, 1}, x ~ Bernoulli(grey) with a fixed seed; in memory unless the rows lie on disk.
+
+    Where values are missing the rows are float32, with nan in the holes.
 
     The test rows of the dynamic protocol are exactly `RandomState(777).binomial(1, grey)`; each part has a
     stream of its own, so that the test set does not move when the size of the held-out set does.
     """
     number = ("test", "train", "held_out").index(part)
     if isinstance(rows, MappedRows):
-        return DrawnRows(rows, levels, seed, number)
+        return DrawnRows(rows, levels, seed, number, missing)
     random = np.random.RandomState([seed, number] if number else seed)
-    drawn = np.empty(rows.shape, np.uint8)
+    drawn = np.empty(rows.shape, np.float32 if missing else np.uint8)
     for start in range(0, len(rows), 1000):  # in pieces: the draws are the same, the float64 copy is small
         grey = rows[start : start + 1000].double().numpy() / ((levels or 2) - 1)
-        drawn[start : start + 1000] = random.binomial(1, grey)
+        drawn[start : start + 1000] = random.binomial(1, np.nan_to_num(grey))
+        if missing:
+            drawn[start : start + 1000][np.isnan(grey)] = np.nan
     return to_tensor(drawn)
 
 
-def apply(protocol: str, rows: Rows, levels: int | None, part: Part) -> tuple[Rows, Prepare, bool]:
-    """(rows to keep, how a batch is prepared from them, whether that draws) for one split."""
+def apply(
+    protocol: str, rows: Rows, levels: int | None, part: Part, missing: bool = False
+) -> tuple[Rows, Prepare, bool]:
+    """(rows to keep, how a batch is prepared from them, whether that draws) for one split; nan stays nan."""
     base, _, seed = protocol.partition(":")
     if base == "grey":
         return rows, greys(levels), False
@@ -151,5 +165,5 @@ def apply(protocol: str, rows: Rows, levels: int | None, part: Part) -> tuple[Ro
     if base == "dynamic" and part == "train":
         return rows, bernoulli(levels), True
     if base in ("dynamic", "static"):
-        return drawn_once(rows, levels, int(seed or EVALUATION_SEED), part), as_float, False
+        return drawn_once(rows, levels, int(seed or EVALUATION_SEED), part, missing), as_float, False
     return rows, as_float, False

@@ -1,6 +1,7 @@
 """`load`: from a name or a path to a Data (floor 6)."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def load(
     test: Share = None,
     seed: int = 0,
     label: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    context: str | Sequence[str] | None = None,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, or a folder of images.
@@ -45,6 +48,8 @@ def load(
         test: fraction or count of rows kept for testing (0.1), unless the source has test rows of its own.
         seed: of the splits, the static protocol and the synthetic sets.
         label: the column (array, in .npz and .h5) that holds labels instead of data.
+        columns: the kind of single columns of a table: {"age": "real", "city": "categorical"}.
+        context: what a conditional model conditions on: "label", or columns, which then are no data ("age,city").
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
@@ -62,6 +67,8 @@ def load(
         test=test,
         seed=seed,
         label=label,
+        columns=columns,
+        context=context,
     )
 
 

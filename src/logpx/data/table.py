@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from logpx.data.arrays import is_number, missing, place, plain_array, stack_columns
+from logpx.data.arrays import is_gap, is_number, missing, place, plain_array, stack_columns
 from logpx.data.base import Stored
 from logpx.data.reading import reading, size_on_disk
 from logpx.errors import UserError
@@ -101,7 +101,7 @@ def refuse_label(path: Path, label: str | None, what: str) -> None:
 
 
 def csv_file(path: Path, label: str | None) -> Stored:
-    """A text table with commas, semicolons or tabs, with or without a line of names; every column numeric."""
+    """A text table with commas, semicolons or tabs, with or without a line of names; empty cells are missing values."""
     header, delimiter = first_line(path)
     with reading(path, "a table of comma-separated values"):
         from pyarrow import csv as arrow
@@ -119,6 +119,7 @@ def csv_file(path: Path, label: str | None) -> Stored:
             path,
             read_options=arrow.ReadOptions(column_names=names, skip_rows=0 if bare else 1),
             parse_options=arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=arrow.ConvertOptions(strings_can_be_null=True),
         )
     return from_arrow(path, table, label)
 
@@ -145,7 +146,7 @@ def first_line(path: Path) -> tuple[list[str], str]:
 
 
 def parquet(path: Path, label: str | None) -> Stored:
-    """A parquet table; every column numeric."""
+    """A parquet table; nulls are missing values."""
     with reading(path, "a parquet table"):
         import pyarrow.parquet
 
@@ -154,7 +155,7 @@ def parquet(path: Path, label: str | None) -> Stored:
 
 
 def from_arrow(path: Path, table: Any, label: str | None) -> Stored:
-    """Columns to rows: the label apart, the others numeric and without gaps."""
+    """Columns to rows: the label apart and without gaps, the others as numbers or as codes of their texts."""
     names = list(table.column_names)
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows; give at least 2 rows.")
@@ -163,25 +164,23 @@ def from_arrow(path: Path, table: Any, label: str | None) -> Stored:
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise UserError(f"{path} has two columns named {twice!r}; rename one of them.")
-    kept = [i for i, name in enumerate(names) if name != label]
-    y = None if label is None else column(path, label, table.column(names.index(label)))
-    if y is not None and y.dtype.kind == "O":
-        y = y.astype(str)
-        if "" in y:
-            raise UserError(missing(str(path), place(int((y == "").argmax()), f"column {label!r}")))
-    columns = [column(path, names[i], table.column(i)) for i in kept]
-    kept_names = tuple(names[i] for i in kept)
-    x = stack_columns(kept_names, columns, str(path))
-    return Stored(name=path.name, source=str(path), x=x, labels=y, columns=kept_names)
+    columns = {name: column(table.column(i)) for i, name in enumerate(names)}
+    y = None if label is None else complete_labels(path, label, columns.pop(label))
+    return Stored(name=path.name, source=str(path), labels=y, **stack_columns(columns, str(path)))
 
 
-def column(path: Path, name: str, values: Any) -> np.ndarray:
-    """One arrow column as numpy; decimals become floats, whatever is not a number becomes objects."""
+def complete_labels(path: Path, label: str, y: np.ndarray) -> np.ndarray:
+    """The labels, as text where they are objects; a gap is refused."""
+    gaps = [is_gap(value) for value in y]
+    if True in gaps:
+        raise UserError(missing(str(path), place(gaps.index(True), f"column {label!r}")))
+    return y.astype(str) if y.dtype.kind == "O" else y
+
+
+def column(values: Any) -> np.ndarray:
+    """One arrow column as numpy, None or nan in its gaps; decimals become floats, what is no number objects."""
     import pyarrow as pa
 
-    if values.null_count:
-        row = values.is_null().to_pylist().index(True)
-        raise UserError(missing(str(path), place(row, f"column {name!r}")))
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type) or pa.types.is_boolean(values.type):

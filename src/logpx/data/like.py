@@ -1,0 +1,134 @@
+"""Other rows of the same kind (floor 6): a file read as a run's data were, all of it, in its own order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logpx.data import protocols
+from logpx.data.arrays import place
+from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
+from logpx.data.build import arrange, decide, levels_of
+from logpx.data.columns import LABEL, encoded
+from logpx.data.facts import scan
+from logpx.data.sources import read
+from logpx.errors import UserError
+
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
+    """Every row of a source, prepared as the data that `about` (a run's account of its data) describes.
+
+    Rows keep their order. Labels are read where they are needed as context. Raises UserError for other columns or another
+    shape, for a category that the run's training rows do not have, and for a kind that does not fit.
+    """
+    named = Path(source).suffix.lower() in TABLES
+    stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False)
+    conditions = tuple(Column(*column) for column in about["conditions"])
+    labels = _label_of(stored, about)
+    if named:
+        _match_columns(stored, about, [column.name for column in conditions if column.name != LABEL])
+    columns = about["column_kinds"] and tuple(Column(*column) for column in about["column_kinds"])
+    known = [*(columns or [Column(name, "real") for name in about["columns"] or ()])]
+    x = stored.x if not named else np.column_stack([_coded_like(stored, c, about["categories"]) for c in known])
+    values = [labels if c.name == LABEL else _coded_like(stored, c, about["categories"]) for c in conditions]
+    stored.x, stored.columns, stored.test = x, tuple(c.name for c in known) or None, None
+    split = _prepared(stored, about, columns)
+    if not conditions:
+        return split
+    known_values = [value for value in values if value is not None]
+    if len(known_values) < len(values):
+        raise UserError(f"The run conditions on labels, and {stored.name} has none; name their column as in the run.")
+    context = encoded(np.column_stack(known_values).astype(np.float64), conditions, about["categories"])
+    return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+
+
+def _prepared(stored: Stored, about: Mapping[str, Any], columns: tuple[Column, ...] | None) -> Split:
+    """The rows as a split, once their shape and values are seen to fit."""
+    arrange(stored, least=1)
+    if list(stored.x.shape[1:]) != list(about["shape"]):
+        raise UserError(
+            f"The run's data have shape {tuple(about['shape'])}; those of {stored.name} have {stored.x.shape[1:]}."
+        )
+    facts = scan(stored)
+    plan = decide(stored, facts, about["protocol"], about["kind"], about["seed"])
+    part: protocols.Part = "test"
+    missing = facts.holes > 0
+    index = np.arange(len(stored.x))
+    rows = take(stored.x, index) if is_mapped(stored.x) else to_tensor(np.array(stored.x))
+    rows, prepare, random = protocols.apply(plan.protocol, rows, plan.levels, part, missing)
+    return Split(
+        rows, prepare, random=random, missing=missing, levels=levels_of(about["kind"], about["levels"], columns)
+    )
+
+
+def _label_of(stored: Stored, about: Mapping[str, Any]) -> np.ndarray | None:
+    """Codes of the labels by the run's classes, None where there are none; the label's column leaves the table."""
+    name, classes = about["label"], about["categories"].get(LABEL)
+    column: Any = stored.labels
+    if stored.columns and name in stored.columns:
+        i = stored.columns.index(name)
+        column = _texts(stored, i)
+        rest = [k for k in range(len(stored.columns)) if k != i]
+        stored.x = stored.x[:, rest]
+        stored.typed = stored.typed and tuple(stored.typed[k] for k in rest)
+        stored.columns = tuple(stored.columns[k] for k in rest)
+    if column is None or classes is None:
+        return None
+    return _codes([str(value) for value in column], classes, str(name or LABEL))
+
+
+def _match_columns(stored: Stored, about: Mapping[str, Any], conditions: list[str]) -> None:
+    """Refuse a table with other columns than the run's."""
+    wanted, held = [*(about["columns"] or ()), *conditions], list(stored.columns or ())
+    lacks = [name for name in wanted if name not in held]
+    more = [name for name in held if name not in wanted]
+    if lacks or more:
+        said = f"lacks {', '.join(map(repr, lacks))}" if lacks else f"has {', '.join(map(repr, more))} besides"
+        raise UserError(f"{stored.name} has other columns than the run's data: it {said}; give it the same columns.")
+
+
+def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -> np.ndarray:
+    """One column of the table in the run's numbers."""
+    i = stored.names.index(column.name)
+    if column.kind == "categorical":
+        return _codes(_texts(stored, i), list(categories[column.name])[: column.levels], column.name)
+    if stored.typed and stored.typed[i] == "text" and not np.isnan(stored.x[:, i]).all():
+        raise UserError(f"Column {column.name!r} of {stored.name} holds text, and in the run it was {column.kind}.")
+    values = stored.x[:, i]
+    bad = np.flatnonzero(~_fits(values, column.kind) & ~np.isnan(values))
+    if len(bad):
+        row = int(bad[0])
+        raise UserError(
+            f"Column {column.name!r} holds {values[row]:g} at {place(row)}, and in the run it was {column.kind}."
+        )
+    return values
+
+
+def _fits(values: np.ndarray, kind: str) -> np.ndarray:
+    """Which values a column of that kind may hold."""
+    if kind == "binary":
+        return np.isin(values, (0, 1))
+    if kind == "integer":
+        return (values >= 0) & (values == np.rint(values))
+    return (values >= 0) & (values <= 1) if kind == "grey" else np.isfinite(values)
+
+
+def _texts(stored: Stored, i: int) -> list[str | None]:
+    """The values of a column as text, None where one is missing."""
+    names, values = stored.categories.get(stored.names[i]), stored.x[:, i].tolist()
+    return [None if v != v else names[int(v)] if names else f"{v:.17g}" for v in values]
+
+
+def _codes(texts: list[Any], names: list[str], column: str) -> np.ndarray:
+    """The codes of categories by their names, nan where one is missing; an unknown name is refused."""
+    at = {name: float(k) for k, name in enumerate(names)} | {None: np.nan}
+    for row, text in enumerate(texts):
+        if text not in at:
+            raise UserError(
+                f"Column {column!r} holds {text!r} at {place(row)}, a category that no training row of the run has; "
+                "drop such rows."
+            )
+    return np.array([at[text] for text in texts])

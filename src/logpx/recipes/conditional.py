@@ -1,0 +1,33 @@
+"""Models of p(x | c): what the data are, given a label or some of their columns (floor 7)."""
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from logpx import likelihoods, objectives
+from logpx.data import Spec
+from logpx.errors import UserError
+from logpx.recipes.base import Network, Sigma, normal_vae, recipe
+from logpx.train import Method, Training
+
+
+@recipe(conditional=True)
+def conditional_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 20,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Conditional variational autoencoder (Sohn, Lee & Yan 2015, NeurIPS 28, eq. 4).
+
+    max E_q log p(x|z, c) - KL(q(z|x, c) || p(z)),  q(z|x, c) = N(mu(x, c), diag sigma(x, c)^2),  p(z) = N(0, I).
+
+    The context c joins the input of the encoder and of the decoder; z is independent of it, the paper's relaxed form.
+    Every number is about log p(x|c). c is the label (--context label) or columns of a table (--context age,city).
+    """
+    if not data.context:
+        raise UserError("conditional_vae conditions on something: load the data with context='label' or columns.")
+    model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
+    return Method(model, objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0), Training())
