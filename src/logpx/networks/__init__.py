@@ -1,5 +1,29 @@
 """Networks, modules from tensor to tensor (floor 2). None knows what its output parametrises."""
 
+from logpx.networks.codes import Coded, Dictionary, TopK
+from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
+from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures
 
-__all__ = ["MLP", "Activation", "ConvDecoder", "ConvEncoder", "Shape", "flat", "halved", "layers"]
+__all__ = [
+    "MLP",
+    "Activation",
+    "Coded",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Corrupted",
+    "Dictionary",
+    "GaussianNoise",
+    "LevelFeatures",
+    "Masking",
+    "OneHotFeatures",
+    "SaltAndPepper",
+    "Seeing",
+    "Shape",
+    "Spread",
+    "TableFeatures",
+    "TopK",
+    "flat",
+    "halved",
+    "layers",
+]

@@ -4,7 +4,13 @@ A family declares `dim`, what the decoder receives, and `size`, how many numbers
 (B, size) to a distribution with event shape (dim,). Calling it on detached numbers gives the same law held constant.
 """
 
+from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
 
-__all__ = ["Deterministic", "DiagNormal", "FullNormal"]
+__all__ = [
+    "Deterministic",
+    "DiagNormal",
+    "Flow",
+    "FullNormal",
+]

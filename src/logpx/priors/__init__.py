@@ -1,5 +1,16 @@
 """Priors p(z) (floor 3): modules whose call, given an optional context, returns a law over z with event shape (D,)."""
 
+from logpx.priors.flow import Flow
+from logpx.priors.later import Later
+from logpx.priors.mixture import FullMixture, Mixture
 from logpx.priors.standard import StandardNormal
+from logpx.priors.vamp import Vamp
 
-__all__ = ["StandardNormal"]
+__all__ = [
+    "Flow",
+    "FullMixture",
+    "Later",
+    "Mixture",
+    "StandardNormal",
+    "Vamp",
+]

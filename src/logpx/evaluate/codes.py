@@ -1,0 +1,66 @@
+"""The density of codes (floor 5): what a prior says of the codes of rows, where q(z|x) is no density."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from logpx.errors import UserError
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, placed
+from logpx.model import VAE
+
+
+@dataclass(frozen=True)
+class CodeEvidence:
+    """log p(z) at the code z = f(x) of each of n points, in nats; exact, and never a statement about log p(x).
+
+    It changes with the scale of the codes: compare priors on one encoder with it, not two encoders.
+    """
+
+    per_point: Tensor
+
+    @property
+    def mean(self) -> float:
+        return self.per_point.mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        n = len(self.per_point)
+        return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers for a table or a JSON object."""
+        return {
+            "kind": "exact log-density of codes",
+            "name": "log p(z)",
+            "unit": "nats per data point",
+            "value": self.mean,
+            "standard_error": None if math.isnan(self.standard_error) else self.standard_error,
+            "points": len(self.per_point),
+        }
+
+    def __str__(self) -> str:
+        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
+        n = len(self.per_point)
+        what = f"density of the codes and not of x, exact, {n:,} point{'s' * (n != 1)}"
+        return f"log p(z) = {self.mean:.3f}{error} nats per data point, {what}"
+
+
+def code_evidence(model: VAE, data: Points) -> CodeEvidence:
+    """log p(z) at z = f(x), exactly; raises UserError without a prior, and where q(z|x) is a density and log p(x) is due."""
+    if model.prior is None:
+        raise UserError("This model has no prior over its codes: train it with one, such as --density mixture.")
+    if model.has_evidence:
+        raise UserError("Here q(z|x) is a density, so log p(x) itself can be bounded: take evidence.")
+    check_rows(data)
+    parts = []
+    with at_rest(model):
+        for start in range(0, count(data), 1000):
+            batch = placed(batch_of(data, slice(start, start + 1000)), model)
+            parts.append(model.prior(batch.context).log_prob(model.encode(batch).mean).double().cpu())
+    per_point = torch.cat(parts)
+    if not bool(per_point.isfinite().all()):
+        raise UserError("The density of a code is not finite: the model's weights or a row are broken.")
+    return CodeEvidence(per_point)

@@ -1,0 +1,99 @@
+"""Priors that are learned, and posteriors that are flows (floor 7)."""
+
+from typing import Any, Literal
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from logpx import likelihoods, objectives, posteriors, priors
+from logpx.data import Spec
+from logpx.errors import UserError
+from logpx.recipes.base import Network, Sigma, assemble, normal_vae, recipe
+from logpx.train import Method, Training
+
+
+def _elbo(warmup: int) -> objectives.ELBO:
+    return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
+
+
+@recipe
+def mixture_vae(
+    data: Spec,
+    *,
+    components: PositiveInt = 10,
+    latent: PositiveInt = 20,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Autoencoder with a mixture prior (Dilokthanakul et al. 2016, arXiv:1611.02648; Tomczak & Welling 2018, section 3).
+
+    max E_q log p(x|z) - KL(q(z|x) || p(z)),  p(z) = sum_k pi_k N(mu_k, diag s_k^2), all of it learned.
+
+    The KL has no closed form, so it is log q - log p at the draw.
+
+    components: normal laws in the prior
+    """
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    model = assemble(data, posterior=posteriors.DiagNormal(latent), prior=priors.Mixture(latent, components), **parts)
+    return Method(model, _elbo(warmup), Training())
+
+
+@recipe
+def vamp_vae(
+    data: Spec,
+    *,
+    pseudo_inputs: PositiveInt = 500,
+    latent: PositiveInt = 40,
+    hidden: tuple[PositiveInt, ...] = (300, 300),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Autoencoder with a VampPrior (Tomczak & Welling 2018, arXiv:1705.07120, eq. 9).
+
+    max E_q log p(x|z) - KL(q(z|x) || p(z)),  p(z) = 1/K sum_k q(z|u_k),  q(z|x) = N(mu(x), diag sigma(x)^2).
+
+    The pseudo-inputs u_k are learned; for pixels in [0, 1] they start near 0.05 and stay inside. The KL is by one sample.
+
+    pseudo_inputs: K, how many u there are
+    """
+    if data.context:
+        raise UserError("The pseudo-inputs of vamp_vae have no context: take another prior for conditional data.")
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    model = normal_vae(data, latent, **parts)
+    pixels = data.kind in ("binary", "grey")
+    where: dict[str, Any] = {"inside": (0.0, 1.0), "centre": 0.05, "spread": 0.01} if pixels else {}
+    model.prior = priors.Vamp(model.encoder, model.posterior, data.shape, pseudo_inputs, **where)
+    return Method(model, _elbo(warmup), Training(learning_rate=5e-4))
+
+
+@recipe
+def flow_vae(
+    data: Spec,
+    *,
+    which: Literal["prior", "posterior", "both"] = "prior",
+    layers: PositiveInt = 2,
+    latent: PositiveInt = 20,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Autoencoder with normalising flows (Kingma et al. 2016, arXiv:1606.04934; prior: Chen et al. 2017, arXiv:1611.02731).
+
+    max E_q log p(x|z) - KL(q || p),  log p(z) = log N(u; 0, I) + log |du/dz|  and likewise q(z|x) from N(mu(x), sigma(x)^2).
+
+    The prior is a masked autoregressive flow, fast in its density, the posterior an inverse one, fast in its draws. The KL
+    is by one sample. Needs zuko: pip install 'logpx[flows]'.
+
+    which: is a flow: the prior, the posterior or both
+    layers: autoregressive layers of each flow
+    """
+    q = posteriors.DiagNormal(latent) if which == "prior" else posteriors.Flow(latent, layers=layers)
+    p = priors.StandardNormal(latent) if which == "posterior" else priors.Flow(latent, layers=layers)
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    return Method(assemble(data, posterior=q, prior=p, **parts), _elbo(warmup), Training())
