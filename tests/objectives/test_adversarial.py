@@ -1,0 +1,246 @@
+"""Two players, one backward pass: each gets exactly its own gradient; a critic learns what theory says it learns."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import Normal
+from torch.nn import functional as F
+
+from logpx import likelihoods, posteriors, priors
+from logpx.data import from_array
+from logpx.distributions import Point
+from logpx.errors import UserError
+from logpx.model import VAE, Batch, Draw
+from logpx.networks import MLP
+from logpx.objectives import Critic, FactorCritic, Reconstruction
+from logpx.objectives.adversarial import each_in_its_own_order
+from logpx.train import Method, Training, fit
+
+P, D, N = 6, 2, 16
+
+
+def model(family=posteriors.DiagNormal):
+    px = likelihoods.Gaussian((P,), 1.0)
+    return VAE(
+        encoder=MLP((P,), (5,), (family(D).size,), activation=nn.Tanh),
+        posterior=family(D),
+        prior=priors.StandardNormal(D),
+        decoder=MLP((D,), (5,), (px.size, P), activation=nn.Tanh),
+        likelihood=px,
+    ).double()
+
+
+def network():
+    return MLP((D,), (7,), (), activation=nn.Tanh).double()
+
+
+def from_seed(objective, vae, batch):
+    torch.manual_seed(1)
+    return objective(vae, batch)
+
+
+def grads(loss, parameters):
+    return torch.autograd.grad(loss, list(parameters), allow_unused=True, retain_graph=True)
+
+
+def log_p(z):
+    return -0.5 * z.square().sum(-1) - 0.5 * D * math.log(2 * math.pi)
+
+
+def two_losses(objective, vae, batch):
+    """The players' losses written out in the plain way, on the same noise: what each would minimise alone."""
+    torch.manual_seed(1)
+    z = vae.draw(batch, 1).z[0]
+    if isinstance(objective, FactorCritic):
+        product = each_in_its_own_order(vae.encode(batch).sample())
+        D_z, D_other = objective.network(z), objective.network(product)
+        return D_z.mean(), F.softplus(-D_z).mean() + F.softplus(D_other).mean()
+    prior = torch.randn(1, N, D, dtype=torch.float64)[0]
+    trick = log_p if objective.prior_trick else lambda z: 0.0
+    D_z, D_other = objective.network(z) + trick(z), objective.network(prior) + trick(prior)
+    return F.softplus(-D_z).mean(), F.softplus(-D_other).mean() + F.softplus(D_z).mean()
+
+
+MAKERS = {
+    "critic": lambda: Critic(network()),
+    "critic with the prior trick": lambda: Critic(network(), prior_trick=True),
+    "factor critic": lambda: FactorCritic(network()),
+}
+each_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+
+
+@each_maker
+def test_one_backward_pass_gives_each_player_exactly_its_own_gradient(make):
+    torch.manual_seed(0)
+    vae, objective, batch = model(), make(), Batch(torch.randn(N, P, dtype=torch.float64))
+    step = from_seed(objective, vae, batch)
+    main, critic = two_losses(objective, vae, batch)
+    ours = grads(step.loss, vae.encoder.parameters()), grads(step.loss, objective.parameters())
+    alone = grads(main, vae.encoder.parameters()), grads(critic, objective.parameters())
+    main, critic = two_losses(objective, vae, batch)
+    mixed = grads(main + critic, vae.encoder.parameters()), grads(main + critic, objective.parameters())
+    for player in (0, 1):
+        for a, b, c in zip(ours[player], alone[player], mixed[player], strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
+            assert not torch.allclose(a, c, rtol=1e-3)  # a leak of the other's loss would be seen
+
+
+@each_maker
+def test_the_value_is_the_main_players_and_the_critics_is_a_term(make):
+    torch.manual_seed(0)
+    vae, objective, batch = model(), make(), Batch(torch.randn(N, P, dtype=torch.float64))
+    step = from_seed(objective, vae, batch)
+    main, critic = two_losses(objective, vae, batch)
+    assert step.loss.item() == pytest.approx(main.item(), rel=1e-12)
+    assert step.terms["critic"].item() == pytest.approx(critic.item(), rel=1e-12)
+    assert not objective.compares_epochs
+    assert not (Reconstruction() + 10 * objective).compares_epochs
+
+
+def test_logits_are_one_for_each_code_whatever_the_networks_last_axis():
+    """(n, 1) - (n,) would broadcast to (n, n)."""
+    vae, batch = model(), Batch(torch.randn(N, P, dtype=torch.float64))
+    flat = network()
+    column = nn.Sequential(flat, nn.Unflatten(0, (N, 1)))
+    a, b = (from_seed(Critic(n, prior_trick=True), vae, batch) for n in (flat, column))
+    assert a.terms["critic"].item() == pytest.approx(b.terms["critic"].item(), rel=1e-12)
+    with pytest.raises(RuntimeError):
+        Critic(MLP((D,), (), (2,)).double())(vae, batch)
+
+
+def test_the_critic_moves_at_its_own_rate():
+    objective = Critic(network(), rate=0.5)
+    assert {p.rate for p in objective.parameters()} == {0.5}
+    with pytest.raises(UserError, match="rate"):
+        Critic(network(), rate=0.0)
+
+
+# --- 1-D normal laws: the best critic is a quadratic whose coefficients are known
+
+
+class Quadratic(nn.Module):
+    """a + b z + c z^2."""
+
+    def __init__(self, *start):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(start or (0.0, 0.0, 0.0), dtype=torch.float64))
+
+    def forward(self, z):
+        return torch.stack([torch.ones_like(z[:, 0]), z[:, 0], z[:, 0].square()], 1) @ self.w
+
+
+def codes(n, mean, sigma):
+    """The normal law's own n quantiles, so that what is measured is not noise."""
+    z = mean + sigma * Normal(0.0, 1.0).icdf((torch.arange(n, dtype=torch.float64) + 0.5) / n)
+    return z[:, None].requires_grad_()
+
+
+class Even(Normal):
+    """N(0, 1) whose draws are its quantiles: the tests below are then exact up to the grid."""
+
+    def sample(self, shape):
+        return codes(shape[1], 0.0, 1.0).detach()[None]
+
+    def log_prob(self, z):
+        return super().log_prob(z).sum(-1)
+
+
+def draw(z):
+    q, p = Point(z), Even(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
+    return Draw(Batch(z), q, lambda: q, z[None], p, Normal(0.0, 1.0))
+
+
+def best(objective, z):
+    optimizer = torch.optim.LBFGS(objective.parameters(), max_iter=300, tolerance_grad=1e-12, tolerance_change=1e-14)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = objective.value(draw(z.detach()))[1]["critic"]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return objective
+
+
+@pytest.mark.parametrize("prior_trick", [False, True])
+def test_a_quadratic_critic_learns_log_p_minus_log_q(prior_trick):
+    mean, sigma = 0.7, 0.8
+    objective = best(Critic(Quadratic(), prior_trick=prior_trick), codes(4000, mean, sigma))
+    log_q = [-0.5 * mean**2 / sigma**2 - math.log(sigma), mean / sigma**2, -0.5 / sigma**2]
+    log_q_constant = [0.5 * math.log(2 * math.pi), 0, 0]
+    log_ratio = [-log_q[0], -log_q[1], -0.5 - log_q[2]]
+    own = [-a + b for a, b in zip(log_q, log_q_constant, strict=True)]  # -log q alone: log p is given
+    expected = own if prior_trick else log_ratio
+    assert objective.network.w.tolist() == pytest.approx(expected, abs=0.01)
+
+
+def test_the_best_critics_loss_is_two_log_2_minus_two_js():
+    from scipy import integrate, stats
+
+    q, p = stats.norm(0.7, 0.8), stats.norm(0, 1)
+
+    def integrand(z):
+        a, b = q.pdf(z), p.pdf(z)
+        return 0.5 * (a * math.log(2 * a / (a + b)) + b * math.log(2 * b / (a + b)))
+
+    js = integrate.quad(integrand, -8, 8, epsabs=1e-12)[0]
+    z = codes(4000, 0.7, 0.8)
+    terms = best(Critic(Quadratic()), z).value(draw(z))[1]
+    assert terms["jensen_shannon"].item() == pytest.approx(js, abs=1e-4)
+    assert terms["critic"].item() == pytest.approx(2 * math.log(2) - 2 * js, abs=2e-4)
+
+
+def test_at_equality_the_loss_is_two_log_2_and_the_encoder_feels_nothing():
+    z = codes(500, 0.0, 1.0)
+    objective = best(Critic(Quadratic(0.3, -0.4, 0.2)), z)
+    value, terms = objective.value(draw(z))
+    (slope,) = torch.autograd.grad(value, z)
+    assert terms["critic"].item() == pytest.approx(2 * math.log(2), rel=1e-10)
+    assert terms["jensen_shannon"].item() == pytest.approx(0, abs=1e-10)
+    assert slope.abs().max().item() < 1e-8
+
+
+def test_the_factor_critics_logit_is_the_total_correlation():
+    """q(z) a correlated normal: D* = log q/prod q_i is quadratic, and E_q D* = -1/2 log(1 - rho^2)."""
+
+    class Products(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+
+        def forward(self, z):
+            x, y = z.unbind(1)
+            return torch.stack([torch.ones_like(x), x * y, x.square(), y.square()], 1) @ self.w
+
+    rho, objective = 0.6, FactorCritic(Products())
+    noise = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z = noise @ torch.linalg.cholesky(torch.tensor([[1, rho], [rho, 1]], dtype=torch.float64)).T
+    torch.manual_seed(0)
+    optimizer = torch.optim.Adam(objective.parameters(), lr=0.02)
+    for _ in range(400):
+        optimizer.zero_grad()
+        objective.value(draw(z))[0].backward()
+        optimizer.step()
+    found = objective.value(draw(z))[1]["total_correlation"].item()
+    assert found == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.02)
+    assert objective.network.w[1].item() == pytest.approx(rho / (1 - rho**2), abs=0.05)
+
+
+def test_an_order_of_its_own_keeps_each_dimensions_values_and_breaks_their_ties():
+    z = torch.randn(2000, 1, generator=torch.Generator().manual_seed(0)).repeat(1, 2)
+    torch.manual_seed(0)
+    other = each_in_its_own_order(z)
+    assert torch.equal(other.sort(0).values, z.sort(0).values)
+    assert abs(torch.corrcoef(other.T)[0, 1].item()) < 4 / math.sqrt(2000)
+
+
+def test_a_critic_serves_a_model_in_double_precision():
+    data = from_array(torch.randn(60, P, generator=torch.Generator().manual_seed(0)).numpy())
+    objective = Reconstruction() + 1.0 * Critic(MLP((D,), (7,), ()))
+    run = fit(
+        Method(model(posteriors.Deterministic), objective, Training(epochs=1)), data, precision="float64", show=False
+    )
+    assert math.isfinite(run.rows[-1]["train"]["critic"])
