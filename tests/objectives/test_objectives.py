@@ -293,9 +293,10 @@ def test_a_captured_graph_follows_a_schedule():
 
 
 @each_objective
-@pytest.mark.parametrize("likelihood", likelihoods.LIKELIHOODS.values())
-def test_every_parameter_gets_a_finite_gradient_even_from_one_row(make, likelihood):
-    model = small(likelihood=likelihood)
+@pytest.mark.parametrize("law", [name for name in likelihoods.LIKELIHOODS if name != "table"])  # made of the others
+def test_every_parameter_gets_a_finite_gradient_even_from_one_row(make, law):
+    options = {"levels": 2} if law in ("categorical", "logistic") else {}
+    model = small(likelihood=likelihoods.LIKELIHOODS[law], **options)
     make()(model, bits(1)).loss.backward()
     for name, p in model.named_parameters():
         assert p.grad is not None, name

@@ -4,7 +4,9 @@ An objective maps (model, batch) to a Step: a scalar loss (lower is better) and 
 batch in nats per data point. `elbo` is always the bound at beta = 1, whatever is trained.
 """
 
+import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -35,8 +37,48 @@ class Warmup(NamedTuple):
         done = (torch.as_tensor(step) / self.steps).clamp(max=1.0) if self.steps else torch.tensor(1.0)
         return torch.lerp(torch.full_like(done, self.start), torch.full_like(done, self.end), done)
 
+    @property
+    def ends(self) -> int:
+        return self.steps
 
-Scalar = float | Warmup
+
+@dataclass(frozen=True)
+class Cyclical:
+    """`cycles` rises from `start` to `end` within `steps` steps, then `end` (Fu et al. 2019, arXiv:1903.10145, eq. 6).
+
+    Each cycle takes steps / cycles: it rises linearly over its first `rise` part and stays at `end` for the rest.
+    Raises UserError for fewer steps than cycles, or a part that is none.
+    """
+
+    steps: int
+    cycles: int = 4
+    rise: float = 0.5
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cycles <= self.steps:
+            raise UserError(
+                f"{self.cycles} cycles in {self.steps} steps: give at least one cycle, and a step for each."
+            )
+        if not 0 < self.rise <= 1:
+            raise UserError(f"rise is {self.rise}: it is the part of a cycle that rises, above 0 and at most 1.")
+
+    def __call__(self, step: int | Tensor) -> Tensor:
+        """The value at a step, computed where the step lives: nothing is read back from the device."""
+        at = torch.as_tensor(step) * self.cycles  # in units of steps / cycles; the modulus of whole numbers is exact
+        done = ((at % self.steps) / (self.rise * self.steps)).clamp(max=1.0)
+        done = torch.where(at >= self.cycles * self.steps, torch.ones_like(done), done)
+        return torch.lerp(torch.full_like(done, self.start), torch.full_like(done, self.end), done)
+
+    @property
+    def ends(self) -> int:
+        """The end of the last rise."""
+        return math.ceil(self.steps * (self.cycles - 1 + self.rise) / self.cycles)
+
+
+Schedule = Warmup | Cyclical
+Scalar = float | Schedule
 
 
 class Weight(nn.Module):
@@ -47,8 +89,8 @@ class Weight(nn.Module):
 
     def __init__(self, value: Scalar) -> None:
         super().__init__()
-        self.schedule = value if isinstance(value, Warmup) else None
-        self.register_buffer("now", value(0) if isinstance(value, Warmup) else torch.tensor(float(value)))
+        self.schedule = value if isinstance(value, Schedule) else None
+        self.register_buffer("now", value(0) if isinstance(value, Schedule) else torch.tensor(float(value)))
         self.register_buffer("step", torch.tensor(0))
 
     def forward(self) -> Tensor:
@@ -63,7 +105,7 @@ class Weight(nn.Module):
     @property
     def ends(self) -> int:
         """The step from which the value no longer moves."""
-        return self.schedule.steps if self.schedule else 0
+        return self.schedule.ends if self.schedule else 0
 
 
 class Objective(nn.Module):
@@ -131,7 +173,7 @@ class Sum(Objective):
         yield from zip(self._scalars, self.objectives, strict=True)
 
     def __rmul__(self, weight: Scalar) -> "Sum":
-        if isinstance(weight, Warmup) or any(isinstance(w, Warmup) for w in self._scalars):
+        if isinstance(weight, Schedule) or any(isinstance(w, Schedule) for w in self._scalars):
             raise UserError("A schedule multiplies a single objective: write the weight on each term of the sum.")
         return Sum([(weight * w, o) for w, o in self.parts()])  # type: ignore[operator]
 
@@ -173,7 +215,7 @@ def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
     return value.detach() + (loss - loss.detach())  # the difference is exactly 0, so the value is not rounded
 
 
-def check(samples: int, choice: str, choices: tuple[str, ...]) -> None:
+def check(samples: int, choice: str = "", choices: tuple[str, ...] = ("",)) -> None:
     """Raises UserError for fewer than one draw, or a choice that is none of those offered."""
     if samples < 1:
         raise UserError(f"samples is {samples}: an objective needs at least one draw per point.")

@@ -1,0 +1,113 @@
+"""Other weights and constraints on the KL (floor 7)."""
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from logpx import likelihoods, objectives
+from logpx.data import Spec
+from logpx.recipes.base import Network, Sigma, normal_vae, recipe
+from logpx.train import Method, Training
+
+
+@recipe
+def beta_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 10,
+    beta: PositiveFloat = 4.0,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Beta-VAE (Higgins et al. 2017, ICLR, eq. 4).
+
+    max E_q log p(x|z) - beta KL(q(z|x) || p(z)),  q(z|x) = N(mu(x), diag sigma(x)^2),  p(z) = N(0, I).
+
+    beta = 1 is the VAE; for a Gaussian with fixed sigma beta is a VAE of variance beta sigma^2. The `elbo` reported is
+    the bound on log p(x), at beta = 1; a learned sigma rises with beta, for it is fitted to the larger error.
+
+    beta: weight of the KL
+    warmup: optimiser steps over which the weight of the KL rises from 0 to beta
+    """
+    model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
+    weight = objectives.Warmup(warmup, 0.0, beta) if warmup else beta
+    return Method(model, objectives.ELBO(weight), Training())
+
+
+@recipe
+def capacity_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 10,
+    capacity: PositiveFloat = 25.0,
+    gamma: PositiveFloat = 100.0,
+    steps: NonNegativeInt = 20_000,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+) -> Method:
+    """VAE of controlled capacity (Burgess et al. 2018, arXiv:1804.03599).
+
+    max E_q log p(x|z) - gamma |KL(q(z|x) || p(z)) - C(t)|,  q(z|x) = N(mu(x), diag sigma(x)^2),  p(z) = N(0, I).
+
+    C rises linearly from 0; the KL follows it, so that latents begin to work one after the other.
+
+    capacity: C at the end, nats of KL per data point
+    gamma: weight of the distance of the KL from C
+    steps: optimiser steps over which C rises (published: 100,000)
+    """
+    model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
+    rising = objectives.Warmup(steps, 0.0, capacity)
+    return Method(model, objectives.Capacity(rising, gamma), Training())
+
+
+@recipe
+def constrained_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 10,
+    eps: PositiveFloat = 10.0,
+    rate: PositiveFloat = 0.01,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+) -> Method:
+    """VAE with a constraint on the KL (Higgins et al. 2017, ICLR, the problem of eq. 2).
+
+    max E log p(x|z)  subject to  E KL(q(z|x) || p(z)) <= eps,  q(z|x) = N(mu(x), diag sigma(x)^2),  p(z) = N(0, I).
+
+    A beta-VAE whose beta, the multiplier of the constraint, is found by dual ascent for the eps that was asked for. The
+    last epoch is kept: the loss moves with the multiplier.
+
+    eps: largest mean KL, nats per data point
+    rate: of the multiplier's logarithm per step and relative violation
+    """
+    model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
+    return Method(model, objectives.Constrained(eps, rate=rate), Training())
+
+
+@recipe
+def geco(
+    data: Spec,
+    *,
+    latent: PositiveInt = 20,
+    kappa: PositiveFloat = 0.15,
+    rate: PositiveFloat = 0.01,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+) -> Method:
+    """Generalised ELBO with constrained optimisation (Rezende & Viola 2018, arXiv:1810.00597).
+
+    min E KL(q(z|x) || p(z))  subject to  E |x - m(z)|^2 <= P kappa^2,  p(x|z) = N(m(z), kappa^2 I), P data elements.
+
+    Among all models that reconstruct this well, the one that says least about x. On the constraint kappa is the
+    Gaussian's best sigma, so the `elbo` reported is a fair one. The last epoch is kept: the loss moves with the multiplier.
+
+    kappa: largest root-mean-square error per data element, in the unit of x
+    rate: of the multiplier's logarithm per step and relative violation
+    """
+    model = normal_vae(data, latent, likelihood="gaussian", sigma=kappa, network=network, hidden=hidden)
+    return Method(model, objectives.GECO(kappa, rate=rate), Training())
