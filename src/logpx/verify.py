@@ -108,6 +108,38 @@ def collapse_is_a_saddle() -> Measured:
     )
 
 
+@_check
+def mean_field_kl() -> Measured:
+    """KL(q || p) of coordinate ascent on a Gaussian against 1/2 (sum log Lambda_jj - log |Lambda|)."""
+    A = torch.randn(5, 8, dtype=torch.float64)
+    target = exact.mean_field.GaussianTarget(torch.randn(5, dtype=torch.float64), A @ A.T)
+    q, _ = list(exact.mean_field.gaussian(target))[-1]
+    p = MultivariateNormal(target.mean, precision_matrix=target.precision)
+    return kl_divergence(MultivariateNormal(q.mean, q.variance.diag()), p).item(), target.kl_at_optimum().item(), 1e-9
+
+
+@_check
+def one_component_is_exact() -> Measured:
+    """ELBO of a Bayesian mixture of one component against log p(X), a chain of predictive densities."""
+    x = torch.randn(20, 2, dtype=torch.float64)
+    prior = exact.gaussian_mixture.prior_of(x, 1)
+    belief, chain, once = prior.components(1), 0.0, torch.ones(1, 1, dtype=torch.float64)
+    for row in x.split(1):
+        chain += belief.log_predictive(row).item()
+        belief = belief.given(row, once)
+    return list(exact.gaussian_mixture.fit(x, 1, prior))[-1][1], chain, 1e-8
+
+
+@_check
+def factor_analysis_of_three_columns() -> Measured:
+    """Evidence of one factor on three columns, whose covariance it fits exactly, against -1/2 (log |2 pi S| + 3)."""
+    e = torch.randn(2000, 3, dtype=torch.float64)
+    x = e + torch.randn(2000, 1, dtype=torch.float64)
+    S = torch.cov(x.T, correction=0)
+    *_, (_, found) = exact.factor_analysis.em(x, 1, tolerance=1e-13)
+    return found, -0.5 * (torch.logdet(2 * math.pi * S).item() + 3), 1e-9
+
+
 def toy() -> VAE:
     """z ~ N(0, 1), x|z ~ N(z, 1), q = N(0, 1): at x = 1, log p(x) = -1.51551 and L_1 = -1.91894."""
 

@@ -1,5 +1,6 @@
-"""Models whose log p(x) is known in closed form (floor 6): what every bound and estimate of the package is held against."""
+"""Models whose log p(x) is known in closed form, and classical variational inference on them (floor 6): what every
+bound and estimate of the package is held against."""
 
-from logpx.exact import linear_vae, ppca
+from logpx.exact import factor_analysis, gaussian_mixture, linear_vae, mean_field, ppca
 
-__all__ = ["linear_vae", "ppca"]
+__all__ = ["factor_analysis", "gaussian_mixture", "linear_vae", "mean_field", "ppca"]

@@ -11,8 +11,9 @@ lambda_1 >= lambda_2 >= ... are its eigenvalues, u_1, u_2, ... its eigenvectors.
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from logpx.posteriors import FullNormal
 from logpx.priors import StandardNormal
 
 Sigma = float | Literal["shared", "optimal"]
+T = TypeVar("T")
 
 
 class PPCA(NamedTuple):
@@ -95,7 +97,7 @@ class Spectrum(NamedTuple):
 
 def spectrum(x: Tensor) -> Spectrum:
     """Eigenvalues and eigenvectors of the data's covariance, divisor n; x (n, *shape). Raises UserError on nan or inf."""
-    y, mean = _checked(x)
+    y, mean = checked_rows(x)
     values, U = torch.linalg.eigh(y.T @ y / len(y))
     values, U = values.flip(0).clamp_min(0), U.flip(1)
     return Spectrum(values, U * U.gather(0, U.abs().argmax(0, keepdim=True)).sign(), mean)
@@ -132,11 +134,11 @@ def fitted_variance(values: Tensor, latent: int, variance: float | None = None) 
     """s2 = mean of the discarded lambda_j, or the number it is held at; raises UserError where that cannot be."""
     P = len(values)
     if variance is not None:
-        _check_latent(latent, P)
+        check_latent(latent, P)
         return checked_variance(variance, values)
-    _check_latent(latent, P - 1)
+    check_latent(latent, P - 1)
     if latent >= (rank := _rank(values)):
-        raise UserError(_too_few(latent, rank))
+        raise UserError(too_few(latent, rank))
     return values[latent:].mean()
 
 
@@ -174,23 +176,29 @@ def em(
     `tolerance` nats; W is then the closed form's up to a rotation R of its columns. Raises UserError on nan, on a
     latent that the data cannot fill, and when no residual variance is left.
     """
-    y, mean = _checked(x)
+    y, mean = checked_rows(x)
     n, P = y.shape
-    _check_latent(latent, P - 1)
+    check_latent(latent, P - 1)
     total = y.square().sum() / n  # tr S
     if latent >= n - 1 or total == 0:
-        raise UserError(_too_few(latent, n - 1 if total > 0 else 0))
+        raise UserError(too_few(latent, n - 1 if total > 0 else 0))
     W = torch.randn(P, latent, dtype=y.dtype, generator=torch.Generator().manual_seed(seed))
     s2 = total / P
-    return _em(y, total, PPCA(W.to(y.device) * s2.sqrt(), mean, s2), iterations, tolerance)
+    return while_rising(_em(y, total, PPCA(W.to(y.device) * s2.sqrt(), mean, s2)), iterations, tolerance)
 
 
-def _em(y: Tensor, total: Tensor, model: PPCA, iterations: int, tolerance: float) -> Iterator[tuple[PPCA, float]]:
-    SW, before = y.T @ (y @ model.weight) / len(y), -math.inf
-    for _ in range(iterations):
+def _em(y: Tensor, total: Tensor, model: PPCA) -> Iterator[tuple[PPCA, float]]:
+    SW = y.T @ (y @ model.weight) / len(y)
+    while True:
         model = _em_step(model, SW, total)
         SW = y.T @ (y @ model.weight) / len(y)
-        now = _evidence_of(model, SW, total)
+        yield model, _evidence_of(model, SW, total)
+
+
+def while_rising(steps: Iterator[tuple[T, float]], iterations: int, tolerance: float) -> Iterator[tuple[T, float]]:
+    """The first `iterations` of an ascent's (model, value), up to one that gains less than `tolerance`."""
+    before = -math.inf
+    for model, now in islice(steps, iterations):
         yield model, now
         if now - before < tolerance:
             return
@@ -204,7 +212,7 @@ def _em_step(model: PPCA, SW: Tensor, total: Tensor) -> PPCA:
     W_next = torch.linalg.solve(s2 * identity + torch.linalg.solve(M, W.T @ SW), SW, left=False)
     s2_next = (total - (torch.linalg.solve(M, SW, left=False) * W_next).sum()) / len(mean)
     if s2_next <= total * torch.finfo(total.dtype).eps:
-        raise UserError(_too_few(len(M), len(M)))
+        raise UserError(too_few(len(M), len(M)))
     return PPCA(W_next, mean, s2_next)
 
 
@@ -218,7 +226,7 @@ def _evidence_of(model: PPCA, SW: Tensor, total: Tensor) -> float:
 # --- what the data allow --------------------------------------------------------------------------
 
 
-def _checked(x: Tensor) -> tuple[Tensor, Tensor]:
+def checked_rows(x: Tensor) -> tuple[Tensor, Tensor]:
     """Y = X - mean (n, P) in float64, and the mean; raises UserError on a value that is not finite."""
     x = x.flatten(1).double()
     if not bool(x.isfinite().all()):
@@ -235,14 +243,14 @@ def _rank(values: Tensor) -> int:
     return int((values > values[0] * len(values) * torch.finfo(values.dtype).eps).sum())
 
 
-def _check_latent(latent: int, most: int) -> None:
+def check_latent(latent: int, most: int) -> None:
     if most < 1:
         raise UserError("These data have one dimension, and a latent needs at least two: give data with more columns.")
     if not 1 <= latent <= most:
         raise UserError(f"latent is {latent}: give a whole number from 1 to {most} for these data.")
 
 
-def _too_few(latent: int, rank: int) -> str:
+def too_few(latent: int, rank: int) -> str:
     remedy = f"choose a latent below {rank}" if rank > 1 else "give data that vary more"
     return f"The data vary in {rank} directions only, so a latent of {latent} leaves no variance over: {remedy}."
 
@@ -303,13 +311,28 @@ def _curvature(values: Tensor, K: list[int], latent: int, s2: Tensor) -> Tensor:
 # --- as a VAE -------------------------------------------------------------------------------------
 
 
+class Numbers(Protocol):
+    """What the modules below ask of x = W z + mu + e: PPCA has a scalar variance of e, factor analysis one (P,)."""
+
+    @property
+    def weight(self) -> Tensor: ...
+    @property
+    def mean(self) -> Tensor: ...
+    @property
+    def variance(self) -> Tensor: ...
+    def double(self) -> "Numbers": ...
+    def log_evidence(self, x: Tensor) -> Tensor: ...
+    def log_det(self) -> Tensor: ...
+    def posterior(self, x: Tensor) -> MultivariateNormal: ...
+
+
 class LinearGaussian(Distribution):
-    """The law N(mu, W W^T + s2 I) of x with the data's shape as event, computed and returned in float64."""
+    """The law N(mu, W W^T + diag variance) of x with the data's shape as event, computed and returned in float64."""
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     has_rsample = True
 
-    def __init__(self, model: PPCA, shape: Shape) -> None:
+    def __init__(self, model: Numbers, shape: Shape) -> None:
         self.model = model
         super().__init__(event_shape=torch.Size(shape), validate_args=False)
 
@@ -331,7 +354,7 @@ class LinearGaussian(Distribution):
         return self.model.log_evidence(x.reshape(-1, x.shape[-1])).reshape(x.shape[:-1])
 
     def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
-        W, mu, s2 = self.model
+        W, mu, s2 = self.model.weight, self.model.mean, self.model.variance
         z = torch.randn(*sample_shape, W.shape[1], dtype=W.dtype, device=W.device)
         e = torch.randn(*sample_shape, len(mu), dtype=W.dtype, device=W.device)
         return (z @ W.T + mu + s2.sqrt() * e).reshape(*sample_shape, *self.event_shape)
@@ -339,44 +362,6 @@ class LinearGaussian(Distribution):
     def entropy(self) -> Tensor:
         """1/2 (P log 2 pi e + log|C|), nats."""
         return 0.5 * (len(self.model.mean) * (1 + LOG_2PI) + self.model.log_det())
-
-
-class LinearGaussianMarginal(nn.Module):
-    """The exact p(x) of a linear decoder with a Gaussian likelihood of one sigma and a standard normal prior.
-
-    decoder     networks.MLP with no hidden layer; its weight is W, its bias mu.
-    likelihood  likelihoods.Gaussian with sigma a number, "shared" or "optimal"; it is s.
-    The two are read at each call and stay owned by the VAE: this module has no parameters, and follows
-    theirs. For a VAE in float32 the arithmetic is float64, so that only the rounding of the weights is left.
-    Raises UserError when built on parts that are not linear and Gaussian.
-    """
-
-    def __init__(self, decoder: nn.Module, likelihood: nn.Module) -> None:
-        super().__init__()
-        self._parts = _linear_gaussian(decoder, likelihood)  # a tuple, so that they are not registered twice
-
-    def forward(self, context: Tensor | None = None) -> Distribution:
-        decoder, likelihood = self._parts
-        return LinearGaussian(read(decoder, likelihood).double(), likelihood.shape)
-
-
-class ExactEncoder(nn.Module):
-    """x (B, *shape) -> the numbers of posteriors.FullNormal at p(z|x) = N(M^-1 W^T (x - mu), s2 M^-1).
-
-    Computed from the decoder's weights at each call, and differentiable in them: the bound is then tight whatever the
-    weights. Decoder and likelihood as in LinearGaussianMarginal, which also says what is raised.
-    """
-
-    def __init__(self, decoder: nn.Module, likelihood: nn.Module) -> None:
-        super().__init__()
-        self._parts = _linear_gaussian(decoder, likelihood)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        decoder, likelihood = self._parts
-        q = read(decoder, likelihood).double().posterior(flat(x, likelihood.shape, None))
-        L = q.scale_tril
-        row, column = torch.tril_indices(L.shape[-1], L.shape[-1], -1, device=L.device)
-        return torch.cat([q.loc, L.diagonal(dim1=-2, dim2=-1).log(), L[..., row, column]], -1).to(x.dtype)
 
 
 def read(decoder: nn.Module, likelihood: nn.Module) -> PPCA:
@@ -387,19 +372,66 @@ def read(decoder: nn.Module, likelihood: nn.Module) -> PPCA:
     return PPCA(linear.weight, linear.bias, px.variance.flatten()[0])
 
 
+Read = Callable[[nn.Module, nn.Module], Numbers]
+
+
 def linear_layer(decoder: MLP) -> nn.Linear:
     """The only layer of a linear decoder: its weight is W (P, D), its bias mu (P,)."""
     return decoder.net[0]  # type: ignore[return-value]
 
 
 def _linear_gaussian(decoder: nn.Module, likelihood: nn.Module) -> tuple[MLP, Gaussian]:
+    if not isinstance(likelihood, Gaussian) or likelihood.sigma == "pixel":
+        raise UserError("The exact p(x) needs a Gaussian likelihood with one sigma: a number, 'shared' or 'optimal'.")
+    return linear_decoder(decoder), likelihood
+
+
+def linear_decoder(decoder: nn.Module) -> MLP:
+    """The decoder, once it is known to be W z + mu; raises UserError for any other."""
     if not isinstance(decoder, MLP) or len(decoder.net) != 1:
         raise UserError("The exact p(x) is known for a linear decoder only: build it as an MLP without hidden layers.")
     if linear_layer(decoder).in_features != math.prod(decoder.inputs):
         raise UserError("The exact p(x) is known without a context only: build the linear decoder with context=0.")
-    if not isinstance(likelihood, Gaussian) or likelihood.sigma == "pixel":
-        raise UserError("The exact p(x) needs a Gaussian likelihood with one sigma: a number, 'shared' or 'optimal'.")
-    return decoder, likelihood
+    return decoder
+
+
+class LinearGaussianMarginal(nn.Module):
+    """The exact p(x) of a linear decoder with a Gaussian likelihood and a standard normal prior.
+
+    decoder     networks.MLP with no hidden layer; its weight is W, its bias mu.
+    likelihood  likelihoods.Gaussian with sigma a number, "shared" or "optimal"; it is s.
+    read        what the numbers of the two are; factor analysis has its own, and its own likelihood.
+    The two are read at each call and stay owned by the VAE: this module has no parameters, and follows
+    theirs. For a VAE in float32 the arithmetic is float64, so that only the rounding of the weights is left.
+    Raises UserError when built on parts that are not linear and Gaussian.
+    """
+
+    def __init__(self, decoder: nn.Module, likelihood: nn.Module, read: Read = read) -> None:
+        super().__init__()
+        read(decoder, likelihood)  # refuses any other parts
+        self._parts, self._read = (decoder, likelihood), read  # a tuple, so that they are not registered twice
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        return LinearGaussian(self._read(*self._parts).double(), self._parts[1].shape)  # type: ignore[arg-type]
+
+
+class ExactEncoder(nn.Module):
+    """x (B, *shape) -> the numbers of posteriors.FullNormal at p(z|x) = N(M^-1 W^T (x - mu), s2 M^-1).
+
+    Computed from the decoder's weights at each call, and differentiable in them: the bound is then tight whatever the
+    weights. The parts as in LinearGaussianMarginal, which also says what is raised.
+    """
+
+    def __init__(self, decoder: nn.Module, likelihood: nn.Module, read: Read = read) -> None:
+        super().__init__()
+        read(decoder, likelihood)
+        self._parts, self._read = (decoder, likelihood), read
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        q = self._read(*self._parts).double().posterior(flat(x, self._parts[1].shape, None))  # type: ignore[arg-type]
+        L = q.scale_tril
+        row, column = torch.tril_indices(L.shape[-1], L.shape[-1], -1, device=L.device)
+        return torch.cat([q.loc, L.diagonal(dim1=-2, dim2=-1).log(), L[..., row, column]], -1).to(x.dtype)
 
 
 def build(shape: Shape, latent: int, sigma: Sigma = "shared") -> VAE:
@@ -428,10 +460,8 @@ def write_into(vae: VAE, model: PPCA) -> VAE:
     Raises UserError where the sizes differ, or the VAE's sigma is fixed at another value or cannot be so small.
     """
     decoder, likelihood = _linear_gaussian(vae.decoder, vae.likelihood)
-    linear, sigma = linear_layer(decoder), model.variance.sqrt()
-    if linear.weight.shape != model.weight.shape:
-        fit, here = (" x ".join(map(str, w.shape)) for w in (model.weight, linear.weight))
-        raise UserError(f"The fitted weight is {fit}, the VAE's {here}: build it for these data and this latent.")
+    check_size(decoder, model)
+    sigma = model.variance.sqrt()
     trial = copy.deepcopy(likelihood)
     if isinstance(trial.sigma, str):
         trial.log_sigma.copy_(sigma.log())
@@ -441,7 +471,21 @@ def write_into(vae: VAE, model: PPCA) -> VAE:
             f"The fit has sigma {sigma.item():.6g}, the VAE's likelihood holds it at {held.item():.6g}: build "
             "the VAE with sigma='shared', fit with the variance held there, or rescale the data."
         )
-    linear.weight.copy_(model.weight)
-    linear.bias.copy_(model.mean)
+    copy_into(decoder, model)
     likelihood.load_state_dict(trial.state_dict())  # empty where sigma is a number
     return vae
+
+
+def check_size(decoder: MLP, model: Numbers) -> None:
+    """Raises UserError where the decoder's W has another size than the model's."""
+    here, fitted = linear_layer(decoder).weight.shape, model.weight.shape
+    if here != fitted:
+        fit, its = (" x ".join(map(str, shape)) for shape in (fitted, here))
+        raise UserError(f"The fitted weight is {fit}, the VAE's {its}: build it for these data and this latent.")
+
+
+@torch.no_grad()
+def copy_into(decoder: MLP, model: Numbers) -> None:
+    """W and mu into the decoder's only layer."""
+    linear_layer(decoder).weight.copy_(model.weight)
+    linear_layer(decoder).bias.copy_(model.mean)

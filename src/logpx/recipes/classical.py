@@ -1,10 +1,11 @@
-"""Models whose evidence is exact (floor 7): probabilistic PCA and the linear VAE, the oracles, usable in their own right."""
+"""Models whose evidence is exact (floor 7): probabilistic PCA, factor analysis and the linear VAE, oracles and methods."""
 
 from collections.abc import Iterator
 from functools import partial
 from math import prod
 from typing import Literal
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -29,14 +30,20 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
     latent: dimensions of z
     solution: closed form, or em, which needs no eigendecomposition and raises the evidence at every iteration
     """
-    if (P := prod(data.shape)) == 1:
-        raise UserError("Probabilistic PCA needs data with at least two columns.")
-    if latent >= P:
-        raise UserError(f"latent is {latent}: probabilistic PCA of {P} columns has room for at most {P - 1}.")
+    _check(data, "Probabilistic PCA")
+    _check_room(data, latent, "probabilistic PCA")
     model = exact.ppca.build(data.shape, latent)
     solve = partial(_closed_form, latent) if solution == "closed form" else partial(_em, latent)
     epochs = 1 if solution == "closed form" else 1000
     return Method(model, objectives.ELBO(kl="one sample"), Training(epochs=epochs), solve)
+
+
+def _check(data: Spec, name: str) -> None:
+    """An exact model knows one law of x, so it takes no context, and no categories."""
+    if data.context:
+        raise UserError(f"{name} takes no context: leave it out.")
+    if any(column.kind == "categorical" for column in data.columns or ()):
+        raise UserError(f"{name} takes numbers, and this table has categorical columns: drop them.")
 
 
 def _closed_form(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
@@ -50,6 +57,39 @@ def _em(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
     for fitted, evidence in exact.ppca.em(x, latent, iterations=10**9):  # the loop counts the epochs
         exact.ppca.write_into(model, fitted)
         yield {"loss": -evidence, "elbo": evidence}
+
+
+@recipe
+def factor_analysis(data: Spec, *, latent: PositiveInt = 2) -> Method:
+    """Factor analysis (Rubin & Thayer 1982, Psychometrika 47).
+
+    x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, diag psi);  the maximum of log p(x) by EM.
+
+    Probabilistic PCA with a noise of its own for each column, so the columns' units do not matter. As a VAE it has the
+    exact posterior, and every bound on it is tight. psi stays above a millionth of each column's variance.
+
+    latent: dimensions of z
+    """
+    _check(data, "Factor analysis")
+    _check_room(data, latent, "factor analysis")
+    solve = partial(_factor_em, latent, int(torch.randint(2**31, ())))  # the recipe's seed decides the start
+    return Method(
+        exact.factor_analysis.build(data.shape, latent), objectives.ELBO(kl="one sample"), Training(epochs=1000), solve
+    )
+
+
+def _factor_em(latent: int, seed: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
+    for fitted, evidence in exact.factor_analysis.em(x, latent, iterations=10**9, seed=seed):
+        exact.factor_analysis.write_into(model, fitted)
+        yield {"loss": -evidence, "elbo": evidence}
+
+
+def _check_room(data: Spec, latent: int, name: str) -> None:
+    """Raises UserError unless the columns are more than the latents."""
+    if (P := prod(data.shape)) == 1:
+        raise UserError(f"{name[0].upper()}{name[1:]} needs data with at least two columns.")
+    if latent >= P:
+        raise UserError(f"latent is {latent}: {name} of {P} columns has room for at most {P - 1}.")
 
 
 @recipe
@@ -69,6 +109,7 @@ def linear_vae(
     sigma: s: a number, or one learned by gradient (shared) or kept at its optimum (optimal)
     elbo: analytic, without sampling noise, or sampled, as in any VAE
     """
+    _check(data, "The linear VAE")
     model = exact.linear_vae.build(data.shape, latent, sigma)
     objective = exact.linear_vae.AnalyticELBO() if elbo == "analytic" else objectives.ELBO()
     return Method(model, objective, Training())
