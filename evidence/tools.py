@@ -10,7 +10,7 @@ from typing import Any
 
 from logpx import recipes
 from logpx.data import Data
-from logpx.evaluate import Evidence, evidence
+from logpx.evaluate import Evidence, batch_of, evidence
 from logpx.train import Run, fit
 from logpx.train.run import machine
 
@@ -48,7 +48,7 @@ def estimate(run: Run, data: Data, samples: int, rows: int = 10_000) -> dict[str
         if done * 10 // total != max(done - 128, 0) * 10 // total:
             print(f"  evidence {done:,}/{total:,}", file=sys.stderr, flush=True)
 
-    found: Evidence = evidence(run.model, data.test.x(slice(0, rows)), samples=samples, progress=show)
+    found: Evidence = evidence(run.model, batch_of(data.test, slice(0, rows)), samples=samples, progress=show)
     return found.summary()
 
 

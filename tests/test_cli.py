@@ -16,6 +16,7 @@ import typer
 
 from logpx import cli, data, recipes, verify
 from logpx.recipes import load_run
+from logpx.recipes import page as recipe_page
 
 TINY = "--hidden 8 --epochs 2 --batch-size 16 --quiet --no-report --evidence-samples 3"
 
@@ -35,7 +36,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.save("images.npy", (random.rand(60, 6, 6) * 255).astype(np.uint8))
     np.save("empty.npy", np.zeros((0, 3)))
     Path("nan.csv").write_text("a,b\n1,2\nnan,3\n4,5\n")
+    cities = ["Rome", "Oslo", ""]
+    Path("mixed.csv").write_text("age,city,visits\n" + "".join(f"{i / 4},{cities[i % 3]},{i % 5}\n" for i in range(60)))
     Path("ragged.csv").write_text("a,b\n1,2\n3\n4,5\n")
+    Path("holes.csv").write_text("b,a,d,c\n0.1,,0.3,0.4\n")
     Path("text.npy").write_text("this is no array")
     return tmp_path
 
@@ -69,7 +73,7 @@ def assert_one_sentence(line: str, capsys: pytest.CaptureFixture, folder: Path, 
 
 
 def test_the_verbs_are_frozen() -> None:
-    assert cli.VERBS == ("list", "show", "train", "evaluate", "sample", "report", "verify")
+    assert cli.VERBS == ("list", "show", "train", "evaluate", "sample", "impute", "report", "verify")
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert sorted(commands) == sorted(cli.VERBS)
 
@@ -154,7 +158,7 @@ def test_show(name: str, capsys: pytest.CaptureFixture) -> None:
     found = the_only_json(capsys)
     assert found["recipe"] == name
     assert f"def {name}(" in found["source"]
-    assert len(found["files"]) <= 6
+    assert found["files"] == recipe_page.files(name)
     assert run(f"show {name}") == 0
     source = capsys.readouterr().out
     compile(source, name, "exec")
@@ -256,8 +260,17 @@ BAD = {
     "train vae images.npy --protocol nope": "possible: grey, dynamic, threshold, static, integer",
     "train vae real.csv --kind nope": "kind='nope' is unknown",
     "train vae real.csv --kind binary": "kind='binary' needs 0 and 1",
-    "train vae images.npy --kind integer": "No likelihood here is made for integer data",
-    "train vae nan.csv": "missing value at row 1",
+    "train ppca nan.csv --latent 1": "values are missing: fill them",
+    "train linear_vae nan.csv": "values are missing: fill them",
+    "train ppca mixed.csv": "this table has categorical columns",
+    "train linear_vae real.csv --context a": "takes no context",
+    "train vae mixed.csv --columns age": "give pairs such as age=real",
+    "train vae mixed.csv --columns agee=real": "no column 'agee' for columns",
+    "train vae mixed.csv --columns city=real": "Column 'city' of mixed.csv holds text",
+    "train vae mixed.csv --columns age=nope": "Column 'age' cannot be 'nope'",
+    "train vae mixed.csv --kind real": "Column 'city' of mixed.csv holds text",
+    "train vae mixed.csv --context town": "no column 'town' for context",
+    "train conditional_vae mixed.csv": "context='label' needs a label for every row of mixed.csv",
     "train vae ragged.csv": "ragged.csv cannot be read",
     "train vae text.npy": "text.npy cannot be read",
     "train vae empty.npy": "empty.npy is empty",
@@ -341,6 +354,14 @@ BAD_WITH_A_RUN = {
     "evaluate run --limit 0": "--limit",
     "evaluate run --split nope": "'nope'",
     "evaluate run --seed -1": "--seed",
+    "sample run --given 3": "this model takes no context",
+    "impute missing": "no run folder missing",
+    "impute run": "nothing to impute: no value is missing",
+    "impute run nope.csv": "no file or folder nope.csv",
+    "impute run mixed.csv": "other columns than the run's data: it lacks 'a', 'b', 'c', 'd'",
+    "impute run holes.csv --out real.csv": "real.csv exists",
+    "impute run holes.csv --out new.png": "are no pictures",
+    "impute run holes.csv --samples 0": "--samples",
     "sample run --out new.gif": "new.gif: samples are written as .png, .npy, .csv",
     "sample run --out new": "samples are written as",
     "sample run --out real.csv": "real.csv exists",
@@ -578,3 +599,62 @@ def test_a_users_own_wait_policy_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli, "_running", lambda pause: 9)
     cli.calm_threads()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+# --- missing values, mixed tables, contexts ---------------------------------------------------------------------------
+
+
+def test_a_mixed_table_with_holes_from_training_to_imputation(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(f"train vae mixed.csv --columns visits=real --latent 2 {TINY} --report --out run") == 0
+    assert run("evaluate run --samples 5 --json") == 0
+    assert run("report run --samples 5") == 0
+    assert run("sample run -n 5 --draw") == 0
+    capsys.readouterr()
+    names, *rows = csv_rows(place / "run" / "samples.csv")
+    assert names == ["age", "city", "visits"]
+    assert {row[1] for row in rows} <= {"Rome", "Oslo"}
+    assert run("impute run --samples 5 --json") == 0
+    assert json.loads(capsys.readouterr().out)["imputed"] == 20
+    before, after = csv_rows(place / "mixed.csv"), csv_rows(place / "run" / "imputed.csv")
+    assert before[0] == after[0]
+    for old, new in zip(before[1:], after[1:], strict=True):
+        assert float(old[0]) == float(new[0])
+        assert new[1] == old[1] or (not old[1] and new[1] in ("Rome", "Oslo"))
+
+
+def csv_rows(path: Path) -> list[list[str]]:
+    return [line.split(",") for line in path.read_text().splitlines()]
+
+
+def test_what_was_observed_is_written_as_it_was_read(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    """Neither float32 nor nine digits touch it; columns come in the run's order."""
+    value = 0.12345678901234567
+    Path("holes.csv").write_text(f"b,a,d,c\n{value!r},,1e-300,0.4\n")
+    assert run("impute run holes.csv --samples 5 --out new.csv") == 0
+    names, row = csv_rows(Path("new.csv"))
+    assert names == ["a", "b", "c", "d"]
+    assert [float(cell) for cell in row[1:]] == [value, 0.4, 1e-300]
+    assert run("impute run holes.csv --samples 5 --out new.npy") == 0
+    assert np.load("new.npy")[0, 1:].tolist() == [value, 0.4, 1e-300]
+
+
+def test_a_conditional_model_takes_the_label_and_samples_each_class(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(f"train conditional_vae digits --latent 2 {TINY} --report --out run") == 0
+    assert load_run("run").info["data"]["context"] == 10
+    assert run("evaluate run --samples 5 --limit 10") == 0
+    assert run("sample run -n 12 --out new.csv") == 0
+    assert [row[-1] for row in csv_rows(place / "new.csv")] == ["label", *"012345678901"]
+    assert run("sample run -n 3 --given 7 --out seven.csv") == 0
+    assert [row[-1] for row in csv_rows(place / "seven.csv")] == ["label", *"777"]
+    capsys.readouterr()
+    assert_one_sentence("sample run --given ten --out x.csv", capsys, place, "label 'ten' is not one of 0, 1")
+
+
+def test_columns_as_context_must_be_given(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("full.csv").write_text("age,city,visits\n" + "".join(f"{i / 4},{'ab'[i % 2]},{i % 5}\n" for i in range(60)))
+    assert run(f"train conditional_vae full.csv --context city,age --latent 2 {TINY} --out run") == 0
+    capsys.readouterr()
+    assert_one_sentence("sample run", capsys, place, "say --given city=...,age=...")
+    assert_one_sentence("sample run --given city=a", capsys, place, "this model is given city=..., age=...")
+    assert run("sample run -n 2 --given age=3,city=b") == 0
+    assert [row[1:] for row in csv_rows(place / "run" / "samples.csv")] == [["city", "age"], ["b", "3"], ["b", "3"]]

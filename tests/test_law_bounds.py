@@ -17,7 +17,7 @@ from torch.distributions import MultivariateNormal
 from logpx import likelihoods, maths, posteriors, priors
 from logpx.model import VAE, Batch
 from logpx.networks import MLP
-from logpx.objectives import ELBO, IWAE
+from logpx.objectives import ELBO, IWAE, Renyi
 
 LOG_P = -1.5155121235  # log N(1; 0, 2)
 L_1 = -1.9189385332  # -log(2 pi)/2 - 1
@@ -108,6 +108,14 @@ def test_the_exact_bounds_rise_to_the_evidence_as_variance_over_2k():
 def test_the_bound_is_the_exact_one(gradient, k):
     bound, _, _ = sampled(gradient, k)
     assert_mean(bound, exact_bound(k))
+
+
+@pytest.mark.parametrize("objective", [Renyi(0.0, 5), IWAE(5, groups=3)], ids=["renyi", "groups"])
+def test_relatives_of_the_bound_are_the_exact_one(objective):
+    """alpha = 0 is L_5, and so is a mean over groups of five, whose value has a third of the variance."""
+    model, batch = toy(50_000)
+    terms = objective.value(model.draw(batch, objective.samples))[1]
+    assert_mean(terms.get("renyi", terms.get("L_5")).detach(), exact_bound(5))
 
 
 def test_bounds_rise_with_k_and_stay_below_the_evidence():
@@ -244,7 +252,7 @@ def test_at_the_exact_posterior_every_weight_is_the_evidence():
     x = 2 * torch.randn(9, 4).double()
     log_w = model.draw(Batch(x), 7).log_w()
     torch.testing.assert_close(log_w, marginal.log_prob(x).expand(7, 9), rtol=1e-12, atol=1e-12)
-    for objective in (ELBO(kl="one sample"), IWAE(5, "plain"), IWAE(5, "stl"), IWAE(5, "dreg")):
+    for objective in (ELBO(kl="one sample"), IWAE(5, "plain"), IWAE(5, "stl"), IWAE(5, "dreg"), Renyi(0.5, 5)):
         assert objective(model, Batch(x)).loss.item() == pytest.approx(-marginal.log_prob(x).mean().item(), abs=1e-11)
 
 

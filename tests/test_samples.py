@@ -13,7 +13,7 @@ from logpx import exact, recipes
 from logpx.data import Spec, load
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.samples import draw_samples, tile, write_samples
+from logpx.samples import Words, contexts, draw_samples, tile, write_samples
 
 
 def binary() -> VAE:
@@ -80,7 +80,7 @@ def test_a_sheet_of_images() -> None:
 def test_png(tmp_path: Path) -> None:
     for channels, mode in ((1, "L"), (3, "RGB"), (4, "RGBA")):
         x = torch.rand(4, channels, 3, 3)
-        write_samples(tmp_path / "x.png", x, None)
+        write_samples(tmp_path / "x.png", x)
         with Image.open(tmp_path / "x.png") as image:
             assert (image.mode, image.format) == (mode, "PNG")
             assert np.array_equal(np.asarray(image).reshape(9, 9, channels), tile(x))
@@ -88,14 +88,14 @@ def test_png(tmp_path: Path) -> None:
 
 def test_npy_keeps_every_bit(tmp_path: Path) -> None:
     x = torch.randn(4, 1, 3, 3)
-    write_samples(tmp_path / "x.npy", x, None)
+    write_samples(tmp_path / "x.npy", x)
     assert np.array_equal(np.load(tmp_path / "x.npy"), x.numpy())
 
 
 @pytest.mark.parametrize("columns", [None, ["width", "height"]])
 def test_csv_can_be_loaded_again(tmp_path: Path, columns: list[str] | None) -> None:
     x = torch.randn(30, 2)
-    write_samples(tmp_path / "x.csv", x, columns)
+    write_samples(tmp_path / "x.csv", x, Words(columns))
     again = load(tmp_path / "x.csv", held_out=0, test=0)
     assert again.columns == tuple(columns or ["x0", "x1"])
     assert torch.equal(again.train.x(), x)  # nine digits are a float32
@@ -112,13 +112,13 @@ def test_csv_can_be_loaded_again(tmp_path: Path, columns: list[str] | None) -> N
 )
 def test_refused(tmp_path: Path, name: str, match: str) -> None:
     with pytest.raises(UserError, match=match):
-        write_samples(tmp_path / name, torch.randn(4, 2), None)
+        write_samples(tmp_path / name, torch.randn(4, 2))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_channels_are_no_picture(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pictures"):
-        write_samples(tmp_path / "x.png", torch.rand(4, 2, 3, 3), None)
+        write_samples(tmp_path / "x.png", torch.rand(4, 2, 3, 3))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,10 +126,50 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    write_samples(tmp_path / "x.csv", torch.zeros(2, 2), None)
+    write_samples(tmp_path / "x.csv", torch.zeros(2, 2))
     before = (tmp_path / "x.csv").read_bytes()
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_samples(tmp_path / "x.csv", torch.ones(2, 2), None)
+        write_samples(tmp_path / "x.csv", torch.ones(2, 2))
     assert (tmp_path / "x.csv").read_bytes() == before
     assert os.listdir(tmp_path) == ["x.csv"]
+
+
+# --- contexts and categories ------------------------------------------------------------------------------------------
+
+ABOUT = {
+    "conditions": [["kind", "categorical", 3, 0.0, 1.0]],
+    "categories": {"kind": ["a", "b", "c", "only in the test rows"]},
+}
+
+
+def test_classes_come_in_turn_or_as_given():
+    context, says = contexts(ABOUT, 5)
+    assert says == {"kind": ["a", "b", "c", "a", "b"]}
+    assert context.argmax(1).tolist() == [0, 1, 2, 0, 1]
+    for given in ("b", "kind=b"):
+        context, says = contexts(ABOUT, 2, given)
+        assert says == {"kind": ["b", "b"]}
+        assert torch.equal(context, torch.eye(3)[[1, 1]])
+    assert contexts({}, 5) == (None, {})
+    with pytest.raises(UserError, match="kind 'only in the test rows' is not one of a, b, c"):
+        contexts(ABOUT, 2, "only in the test rows")
+
+
+def test_samples_depend_on_the_context_and_one_serves_all():
+    from logpx import recipes
+    from logpx.data import Spec
+
+    model = recipes.conditional_vae(Spec((4,), "real", context=3), latent=2, hidden=(8,)).model
+    rows = torch.eye(3)
+    made = draw_samples(model, 3, context=rows)
+    assert torch.equal(draw_samples(model, 3, context=rows[1:2])[1], made[1])
+    assert not torch.equal(draw_samples(model, 3, context=rows[1:2])[0], made[0])
+
+
+def test_csv_names_categories_and_keeps_doubles(tmp_path):
+    words = Words(["n", "kind"], [None, ["a", "b"]], {"given": ["u", "v"]})
+    x = torch.tensor([[0.1, 1.0], [1 / 3, 0.0]], dtype=torch.float64)
+    write_samples(tmp_path / "x.csv", x, words)
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert lines == ["n,kind,given", "0.1,b,u", f"{1 / 3!r},a,v"]

@@ -24,12 +24,12 @@ from logpx.errors import UserError
 
 if TYPE_CHECKING:
     from logpx.data import Data
-    from logpx.evaluate import Evidence
+    from logpx.evaluate import CodeEvidence, Evidence
     from logpx.recipes import Recipe
     from logpx.train import Run
 
 #: the frozen list of verbs; a test compares it with what the program offers
-VERBS = ("list", "show", "train", "evaluate", "sample", "report", "verify")
+VERBS = ("list", "show", "train", "evaluate", "sample", "impute", "report", "verify")
 
 JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -228,6 +228,16 @@ def _train_options(
     held_out: Annotated[str | None, typer.Option(help="Fraction or count of rows that choose the epoch.")] = None,
     test: Annotated[str | None, typer.Option(help="Fraction or count of rows that only `evaluate` sees.")] = None,
     label: Annotated[str | None, typer.Option(help="The column that colours pictures.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=KIND,...", help="Kinds of columns, if not as inferred: age=real,city=categorical."),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="What to condition on: label, or columns (age,city).  [default: label for conditional recipes]"
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     precision: Annotated[
         Literal["float64", "float32", "medium"],
@@ -320,10 +330,11 @@ def _integers(name: str, text: str) -> tuple[int, ...]:
 
 def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
     """Load, build, fit, evaluate, report: the whole of `logpx train`."""
-    from logpx.evaluate import evidence
+    from logpx.evaluate import code_evidence, evidence
     from logpx.train import fit
 
     options = _typed(row, options)
+    given["context"] = given["context"] or ("label" if row.conditional else None)
     data = _load(given, options.get("likelihood", "gaussian"))
     out = given["out"] or _free_folder(row.name, data, given["resume"])
     names = "epochs batch_size learning_rate schedule clip patience seed device precision compile threads"
@@ -332,7 +343,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     with _resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
     split = data.judge
-    found = None
+    found: Evidence | CodeEvidence | None = None
     if run.model.has_evidence:
         found = evidence(
             run.model,
@@ -340,6 +351,8 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
             samples=given["evidence_samples"],
             progress=None if given["quiet"] else _progress("evidence"),
         )
+    elif run.model.prior is not None:
+        found = code_evidence(run.model, getattr(data, split))
     page = _report(run, data, found) if given["report"] else None
     _announce(run, split, found, page, given["as_json"])
 
@@ -352,7 +365,20 @@ def _load(given: dict[str, Any], likelihood: str) -> "Data":
     protocol = given["protocol"]
     if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
         protocol = PROTOCOL.get(likelihood, "grey")
-    return load(given["data"], protocol=protocol, kind=given["kind"], label=given["label"], **wanted)
+    wanted |= {name: given[name] for name in ("kind", "label", "context")}
+    return load(given["data"], protocol=protocol, columns=_kinds(given["columns"]), **wanted)
+
+
+def _kinds(text: str | None) -> dict[str, str]:
+    """{"age": "real"} of age=real; a comma or an equals sign in a column's name is its own."""
+    kinds: dict[str, str] = {}
+    for part in (text or "").split(","):
+        name, sign, kind = part.rpartition("=")
+        if text and not sign:
+            raise UserError(f"--columns is {text!r}: give pairs such as age=real,city=categorical.")
+        if text:
+            kinds[name.strip()] = kind.strip()
+    return kinds
 
 
 def _share(name: str, text: str | None) -> float | int | None:
@@ -389,13 +415,15 @@ def _resumable(arguments: list[str], out: Path) -> Any:
         ) from None
 
 
-def _report(run: "Run", data: "Data", found: "Evidence | None") -> Path:
+def _report(run: "Run", data: "Data", found: "Evidence | CodeEvidence | None") -> Path:
     from logpx import report
 
-    return report.write(run, data, found)
+    return report.write(run, data, found if run.model.has_evidence else None)  # type: ignore[arg-type]
 
 
-def _announce(run: "Run", split: str, found: "Evidence | None", page: Path | None, as_json: bool) -> None:
+def _announce(
+    run: "Run", split: str, found: "Evidence | CodeEvidence | None", page: Path | None, as_json: bool
+) -> None:
     said = {
         "run": str(run.folder),
         "recipe": run.info["recipe"],
@@ -403,9 +431,11 @@ def _announce(run: "Run", split: str, found: "Evidence | None", page: Path | Non
         "protocol": run.info["data"]["protocol"],
         "best": run.best,
         "split": split,
-        "evidence": found and found.summary(),
+        "evidence": found.summary() if found and run.model.has_evidence else None,
         "report": page and str(page),
     }
+    if found and not run.model.has_evidence:
+        said["code_evidence"] = found.summary()
     if as_json:
         return _print_json(said)
     print(f"{said['recipe']} on {said['data']} ({said['protocol']}), best epoch {run.best_epoch}, run {said['run']}")
@@ -428,6 +458,7 @@ def _reopen(folder: Path) -> tuple["Run", "Data"]:
     about = run.info["data"]
     try:
         wanted = {name: about[name] for name in ("protocol", "kind", "held_out", "test", "seed", "label")}
+        wanted |= about.get("asked", {})
         source, checksum = about["source"], about["checksum"]
     except KeyError as missing:
         raise UserError(f"{folder}/run.json does not say {missing} of its data: the file is damaged.") from None
@@ -450,23 +481,27 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Print log p(x) of a run's rows with its error bar. Example: logpx evaluate runs/demo --samples 5000"""
-    from logpx.evaluate import batch_of, evidence, expected_terms
+    from logpx.evaluate import batch_of, code_evidence, evidence, expected_terms
 
     opened, data = _reopen(run)
     name = split or data.judge
     rows = getattr(data, name)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))
-    found = evidence(
-        opened.model, rows, samples=samples, seed=seed, memory=memory * 2**20, progress=_progress("evidence")
-    )
+    found: Evidence | CodeEvidence
+    if opened.model.prior is not None and not opened.model.has_evidence:
+        found = code_evidence(opened.model, rows)
+    else:
+        found = evidence(
+            opened.model, rows, samples=samples, seed=seed, memory=memory * 2**20, progress=_progress("evidence")
+        )
     terms = expected_terms(opened.method.objective, opened.model, rows, seed=seed)
     if as_json:
         about = {"run": str(run), "data": data.name, "protocol": data.protocol, "split": name}
         return _print_json(about | found.summary() | {"terms": terms})
     print(f"{data.name} ({data.protocol}), {name.replace('_', '-')} set: {found}")
-    if found.ess is not None:
-        _say_how_good(found)
+    if getattr(found, "ess", None) is not None:
+        _say_how_good(found)  # type: ignore[arg-type]
     print("one draw per point: " + ", ".join(f"{k} {v:.3f}" for k, v in terms.items()))
     return None
 
@@ -492,21 +527,29 @@ def sample(
         Path | None, typer.Option(help=".png (images), .npy or .csv.  [default: RUN/samples.png or .csv]")
     ] = None,
     draw: Annotated[bool, typer.Option("--draw", help="Draw x ~ p(x|z) instead of the mean E[x|z].")] = False,
+    given: Annotated[
+        str | None,
+        typer.Option(help="Of a conditional model: one class, or age=40,city=Paris.  [default: every class in turn]"),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
     as_json: JSON = False,
 ) -> None:
     """Draw new data: z from the prior, then x. Example: logpx sample runs/demo -n 100 --out new.png"""
     from logpx.recipes import load_run
-    from logpx.samples import draw_samples, write_samples
+    from logpx.samples import Words, contexts, draw_samples, write_samples
 
     opened = load_run(run)
     shape = tuple(opened.info["data"]["shape"])
     path = out or run / ("samples.png" if len(shape) == 3 else "samples.csv")
     if path.exists() and not force:
         raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
-    x = draw_samples(opened.model, n, draw=draw, seed=seed)
-    write_samples(path, x, opened.info["data"].get("columns"))
+    context, says = contexts(opened.info["data"], n, given)
+    x = draw_samples(opened.model, n, draw=draw, seed=seed, context=context)
+    across = (
+        len({*next(iter(says.values()))}) if says and given is None else None
+    )  # a class in each column of the sheet
+    write_samples(path, x, Words.of(opened.info["data"], given=says, across=across))
     what = "draws x ~ p(x|z)" if draw else "means E[x|z]"
     if as_json:
         return _print_json(
@@ -514,6 +557,50 @@ def sample(
         )
     print(f"{n} {what} with z ~ p(z): {path}")
     return None
+
+
+@app.command("impute")
+def impute(
+    run: Folder,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="Rows with missing values.  [default: the run's own data]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help=".csv or .npy.  [default: RUN/imputed.csv]")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Draws of z per row.")] = 1000,
+    draw: Annotated[bool, typer.Option("--draw", help="One draw x ~ p(x|x_obs) instead of the mean.")] = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Fill missing values from what was observed; nothing else changes. Example: logpx impute runs/demo new.csv"""
+    from logpx.data import rows_like
+    from logpx.evaluate import impute as fill
+    from logpx.recipes import load_run
+    from logpx.samples import Words, write_samples
+
+    opened = load_run(run)
+    path = out or run / "imputed.csv"
+    if path.exists() and not force:
+        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    rows = rows_like(_source(run, opened.info["data"], data), opened.info["data"])
+    filled = rows.filled(fill(opened.model, rows, samples=samples, draw=draw, seed=seed))
+    write_samples(path, filled, Words.of(opened.info["data"]))
+    holes = rows.holes()
+    what = "draws x ~ p(x|x_obs)" if draw else "means E[x|x_obs]"
+    if as_json:
+        said = {"run": str(run), "rows": len(rows), "imputed": holes, "what": what, "samples": samples, "seed": seed}
+        return _print_json(said | {"out": str(path)})
+    print(f"{holes:,} missing values of {len(rows):,} rows filled with {what}: {path}")
+    return None
+
+
+def _source(run: Path, about: dict[str, Any], data: str | None) -> str:
+    """Where the rows are: what was given, or what the run was trained on."""
+    from logpx.data import names
+
+    if data is None and about["source"] not in names() and not Path(about["source"]).is_absolute():
+        raise UserError(f"{run} was trained on an array from Python: give the rows as a file, or impute there.")
+    return data or about["source"]
 
 
 @app.command("report")

@@ -18,7 +18,7 @@ from logpx.errors import UserError
 class Batch(NamedTuple):
     """What one step sees: data x (B, *shape), an optional context (B, C), an optional mask of what was observed.
 
-    Where the mask is False, x holds 0, which is what the encoder sees there.
+    Where the mask is False, x holds 0.
     """
 
     x: Tensor
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
         observed = ~x.isnan() if missing is not False else None
         if observed is None or (missing is None and bool(observed.all())):
             return cls(x, context)
-        return cls(x.nan_to_num(nan=0.0), context, observed)
+        return cls(x.where(observed, 0), context, observed)
 
     def map(self, f: Callable[[Tensor], Tensor]) -> "Batch":
         """f of every tensor in it."""
@@ -113,8 +113,11 @@ class VAE(nn.Module):
         self._closed_kl: bool | None = None
 
     def emit(self, batch: Batch) -> Tensor:
-        """The encoder's numbers, (B, size)."""
-        return _call(self.encoder, batch.x, batch.context)
+        """The encoder's numbers, (B, size). One that `sees_missing` is shown nan where nothing was observed, others 0."""
+        x = batch.x
+        if batch.observed is not None and getattr(self.encoder, "sees_missing", False):
+            x = x.where(batch.observed.bool(), torch.nan)
+        return _call(self.encoder, x, batch.context)
 
     def emit_from(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The decoder's numbers, (..., size, *shape) for z (..., D)."""

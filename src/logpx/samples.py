@@ -1,28 +1,73 @@
-"""New data from a model (floor 7): drawing it, and writing it as a picture or a table."""
+"""New data from a model (floor 7): drawing it, given a context or none, and writing it as a picture or a table."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from logpx.data import Column, given_context
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.model import VAE
 from logpx.train.state import write_atomically
 
 
-def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0) -> Tensor:
+def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, context: Tensor | None = None) -> Tensor:
     """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z).
+
+    context  (n, C) or (1, C), what a conditional model is given: x ~ p(x|z, c).
 
     Raises UserError for a model without a prior, n < 1, or draws from a score that is no density.
     """
     if n < 1:
         raise UserError(f"{n} samples: ask for at least one.")
+    if context is not None:
+        like = next(model.parameters())
+        context = context.expand(n, -1).to(like.device, like.dtype)
     with at_rest(model, seed):
-        _, px = model.sample(n)
+        _, px = model.sample(n, context)
         return px.sample() if draw else px.mean
+
+
+def contexts(about: Mapping[str, Any], n: int, given: str | None = None) -> tuple[Tensor | None, dict[str, list[str]]]:
+    """(the contexts (n, C) of n samples, what they say by name) for the data that a run describes in `about`.
+
+    given  a class, or "city=Paris,age=40"; without it the classes come in turn. Raises UserError for an unknown class, a
+    context that the model does not take, and one that is not complete.
+    """
+    conditions = tuple(Column(*column) for column in about.get("conditions") or ())
+    if not conditions:
+        if given is not None:
+            raise UserError(f"given is {given!r}, and this model takes no context: leave it out.")
+        return None, {}
+    names = [column.name for column in conditions]
+    rows = [_values(given, names)] * n if given is not None else _in_turn(conditions, about["categories"], n)
+    made = [given_context(row, conditions, about["categories"]) for row in rows]
+    return torch.cat(made), {name: [row[i] for row in rows] for i, name in enumerate(names)}
+
+
+def _values(given: str, names: list[str]) -> list[str]:
+    """The text of each condition."""
+    if len(names) == 1 and not given.startswith(f"{names[0]}="):
+        return [given]
+    pairs = [part.partition("=") for part in (given.split(",") if len(names) > 1 else [given])]
+    said = {name.strip(): value.strip() for name, _, value in pairs}
+    if said.keys() != set(names):
+        raise UserError(f"given is {given!r}; this model is given {', '.join(f'{name}=...' for name in names)}.")
+    return [said[name] for name in names]
+
+
+def _in_turn(conditions: Sequence[Column], categories: Mapping[str, Sequence[str]], n: int) -> list[list[str]]:
+    """Every class, over and over."""
+    if len(conditions) > 1 or not conditions[0].levels:
+        wanted = ",".join(f"{column.name}=..." for column in conditions)
+        raise UserError(f"This model needs to know what its samples are given: say --given {wanted}.")
+    names = categories[conditions[0].name][: conditions[0].levels]
+    return [[names[i % len(names)]] for i in range(n)]
 
 
 def tile(x: Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -38,34 +83,63 @@ def tile(x: Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
     return sheet
 
 
-def write_samples(path: Path, x: Tensor, columns: list[str] | None) -> None:
+class Words(NamedTuple):
+    """What a table of rows says beside its numbers."""
+
+    columns: Sequence[str] | None = None  # their names
+    categories: Sequence[Sequence[str] | None] | None = None  # of each column, the names of its codes
+    given: Mapping[str, Sequence[str]] = {}  # further columns, one text a row
+    across: int | None = None  # of a sheet of pictures: how many in a line
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], **more: Any) -> "Words":
+        """Those of the data that a run describes."""
+        kinds = [Column(*column) for column in about.get("column_kinds") or ()]
+        names = [about["categories"][c.name] if c.kind == "categorical" else None for c in kinds]
+        return cls(about.get("columns") or [c.name for c in kinds] or None, names or None, **more)
+
+
+def write_samples(path: Path, x: Tensor, words: Words | None = None) -> None:
     """Writes x as .png (images of 1, 3 or 4 channels), .npy or .csv (one row per point); UserError for another ending."""
     writers = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv}
     if path.suffix not in writers:
         raise UserError(f"{path.name}: samples are written as {', '.join(writers)}.")
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} in.")
-    write_atomically(path, lambda beside: writers[path.suffix](beside, x, columns))
+    write_atomically(path, lambda beside: writers[path.suffix](beside, x, words or Words()))
 
 
-def _write_png(path: Path, x: Tensor, columns: list[str] | None) -> None:
+def _write_png(path: Path, x: Tensor, words: Words) -> None:
     from PIL import Image
 
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4):
         raise UserError(f"Data of shape {tuple(x.shape[1:])} are no pictures: write .npy or .csv.")
     low, high = min(x.min().item(), 0.0), max(x.max().item(), 1.0)  # data outside [0, 1] keep their contrast
-    sheet = tile((x - low) / (high - low))
+    sheet = tile((x - low) / (high - low), words.across)
     Image.fromarray(sheet.squeeze(-1) if x.shape[1] == 1 else sheet).save(path, "PNG")
 
 
-def _write_npy(path: Path, x: Tensor, columns: list[str] | None) -> None:
+def _write_npy(path: Path, x: Tensor, words: Words) -> None:
     with path.open("wb") as file:
         np.save(file, x.cpu().numpy(), allow_pickle=False)
 
 
-def _write_csv(path: Path, x: Tensor, columns: list[str] | None) -> None:
-    flat = x.flatten(1).tolist()
+def _write_csv(path: Path, x: Tensor, words: Words) -> None:
+    flat, exact = x.flatten(1), x.dtype == torch.float64
+    names = words.columns or [f"x{i}" for i in range(flat.shape[1])]
+    categories = words.categories or [None] * flat.shape[1]
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
-        rows.writerow(columns or [f"x{i}" for i in range(len(flat[0]))])
-        rows.writerows([f"{value:.9g}" for value in row] for row in flat)
+        rows.writerow([*names, *words.given])
+        for i, row in enumerate(flat.tolist()):
+            cells = [_cell(value, known, exact) for value, known in zip(row, categories, strict=True)]
+            rows.writerow([*cells, *(texts[i] for texts in words.given.values())])
+
+
+def _cell(value: float, categories: Sequence[str] | None, exact: bool) -> str:
+    """A category's name, or the shortest number that is read back as the same (to nine digits, which float32 needs)."""
+    if categories is not None:
+        return categories[int(value)]
+    if not exact:
+        return f"{value:.9g}"
+    return short if float(short := f"{value:.15g}") == value else repr(value)

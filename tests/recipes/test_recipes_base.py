@@ -17,7 +17,7 @@ def test_the_table_lists_the_plain_method_first():
 
 
 def test_sigma_belongs_to_a_gaussian():
-    with pytest.raises(UserError, match="only a gaussian likelihood has one"):
+    with pytest.raises(UserError, match="only gaussian, laplace, student_t have one"):
         vae(IMAGES, sigma=0.1)
     assert vae(IMAGES, likelihood="gaussian", sigma=0.1).model.likelihood.sigma == 0.1
 

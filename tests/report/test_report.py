@@ -388,3 +388,57 @@ def test_tiles_hold_the_pixels_they_were_given():
     assert sheet.shape == (11, 11, 2)
     assert np.array_equal(sheet[:5, :5, 0], (x[0, 0] * 255).round().to(torch.uint8).numpy())
     assert sheet[5, :, 1].max() == 0  # the gap is transparent
+
+
+# --- missing values, mixed tables, contexts ---------------------------------------------------------------------------
+
+
+def holed(x: np.ndarray, share: float = 0.2) -> np.ndarray:
+    return np.where(np.random.RandomState(1).rand(*x.shape) < share, np.nan, x)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4])
+def test_rows_with_holes(columns, tmp_path):
+    data = from_array(holed(np.random.RandomState(0).randn(80, columns)), labels=np.arange(80) % 2, test=0.3)
+    run = fit(vae(data, latent=2, hidden=(8,)), data, epochs=1, show=False)
+    page = report.write(run, data, evaluate.evidence(run.model, data.test, samples=3), to=tmp_path)
+    reader = read(page)
+    assert {"Reconstructions", "Samples", "Latent space"} <= set(reader.headings)
+    assert "nan" not in reader.text.lower()
+    for path in (tmp_path / "figures").glob("*.svg"):
+        assert "nan" not in path.read_text()
+
+
+def test_missing_pixels_are_holes_in_the_picture(tmp_path):
+    data = from_array(holed(np.random.RandomState(0).rand(40, 1, 6, 6)), kind="grey", test=0.5)
+    run = fit(vae(data, latent=2, hidden=(8,)), data, epochs=1, show=False)
+    report.write(run, data, to=tmp_path)
+    alpha = np.asarray(opened(tmp_path / "figures" / "reconstructions.png"))[..., 1]
+    scale = round(84 / 6)
+    first = alpha[: 6 * scale, : 6 * scale].reshape(6, scale, 6, scale)
+    expected = ~data.test.x(slice(0, 1)).isnan()[0, 0].numpy()
+    assert np.array_equal(first.min((1, 3)) == 255, expected)
+    assert np.array_equal(first.max((1, 3)) == 255, expected)
+
+
+def test_a_mixed_table(tmp_path):
+    x = np.stack([np.arange(60) / 7, np.arange(60) % 3, np.arange(60) % 2], 1)
+    data = from_array(x, columns={"column 1": "categorical"}, test=0.3)
+    run = fit(vae(data, latent=2, hidden=(8,)), data, epochs=1, show=False)
+    text = read(report.write(run, data, to=tmp_path)).text
+    assert "mixed" in text
+    assert "of the categories right" in (tmp_path / "figures" / "reconstruction-1.svg").read_text()
+
+
+@pytest.mark.parametrize("what", ["images", "plane", "table"])
+def test_a_conditional_model(what, tmp_path):
+    from logpx.recipes import conditional_vae
+
+    if what == "images":
+        data = images(context="label")
+    else:
+        x = np.random.RandomState(0).randn(60, 2 if what == "plane" else 5)
+        data = from_array(x, labels=np.arange(60) % 3, context="label", test=0.3)
+    run = fit(conditional_vae(data, latent=2, hidden=(8,)), data, epochs=1, show=False, out=tmp_path / "run")
+    text = read(report.write(run, data, evaluate.evidence(run.model, data.test, samples=3))).text
+    assert ("The classes come in turn." if what == "images" else "given the context of one of the test rows") in text

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from logpx.distributions import is_density
 from logpx.errors import UserError
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, placed
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
 
@@ -150,9 +150,9 @@ def _exact(model: VAE, data: Points, progress: Progress | None) -> Evidence:
 def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
     P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
     # Points of one tile, set by the problem and never by `memory`: one draw of each is at most 2^17 numbers (1 MB), and
-    # the tile's (k, rows) weights at most 2^22 (32 MB). A decoded pair (draw, point) holds about six copies of x.
+    # the tile's (k, rows) weights at most 2^22 (32 MB).
     rows = max(1, min(128, 2**17 // P, 2**22 // k))
-    pairs = max(rows, memory // (6 * P * 8))
+    pairs = max(rows, memory // pair_bytes(model, P))
     parts, density = [], True
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)

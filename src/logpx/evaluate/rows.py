@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from logpx.errors import UserError
-from logpx.model import Batch
+from logpx.model import VAE, Batch
 
 
 class Rows(Protocol):
@@ -75,3 +75,8 @@ def check_rows(data: Points) -> None:
     """Raises UserError where there is nothing to evaluate."""
     if count(data) == 0:
         raise UserError("There are no rows to evaluate: this split is empty.")
+
+
+def pair_bytes(model: VAE, P: int) -> int:
+    """What one decoded pair (draw, point) of P elements takes: about six copies of the decoder's output, in float64."""
+    return 6 * 8 * P * max(1, getattr(model.likelihood, "size", 1))

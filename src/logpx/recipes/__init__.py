@@ -5,9 +5,51 @@ from logpx.recipes.base import RECIPES, Recipe, find, load_run, rebuild
 # The order of the table, from the plain to the special:
 # isort: off
 from logpx.recipes.plain import vae
-from logpx.recipes.tighter import iwae
-from logpx.recipes.classical import linear_vae, ppca
+from logpx.recipes.conditional import conditional_vae
+from logpx.recipes.constrained import beta_vae, capacity_vae, constrained_vae, geco
+from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi_vae, two_layer_vae
+from logpx.recipes.classical import factor_analysis, linear_vae, ppca
+from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
+from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
+from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
 
 # isort: on
 
-__all__ = ["RECIPES", "Recipe", "find", "iwae", "linear_vae", "load_run", "ppca", "rebuild", "vae"]
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "aae",
+    "ae",
+    "aggressive_vae",
+    "beta_tc",
+    "beta_vae",
+    "capacity_vae",
+    "ciwae",
+    "conditional_vae",
+    "constrained_vae",
+    "contractive",
+    "denoising",
+    "dip_vae",
+    "divergence_vae",
+    "factor_analysis",
+    "factor_vae",
+    "find",
+    "flow_vae",
+    "geco",
+    "info_vae",
+    "iwae",
+    "linear_ae",
+    "linear_vae",
+    "load_run",
+    "miwae",
+    "mixture_vae",
+    "ppca",
+    "rebuild",
+    "renyi_vae",
+    "sparse",
+    "two_layer_vae",
+    "vae",
+    "vamp_vae",
+    "wae_gan",
+    "wae_mmd",
+]

@@ -7,7 +7,7 @@ command line too, and its docstring's first line is its title and reference.
 import inspect
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
 
@@ -33,8 +33,10 @@ MEANINGS = {
     "hidden": "widths of the encoder's layers, mirrored in the decoder",
     "network": "mlp, or conv for images",
     "activation": "between the layers",
-    "likelihood": "p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real",
-    "sigma": "of a gaussian: a number, one learned (shared) or optimal for all elements, or one for each (pixel)",
+    "likelihood": "p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real, logistic for "
+    "integer pixels, negative_binomial for counts, categorical for codes, and table, one for each column, for mixed ones",
+    "sigma": "of a gaussian, laplace or student_t: a number, one learned (shared) for all elements, or one for each (pixel); "
+    "of a gaussian also optimal",
     "warmup": "optimiser steps over which the weight of the KL rises from 0 to 1",
     "samples": "k, draws of z per row",
 }
@@ -48,6 +50,7 @@ class Recipe(NamedTuple):
     reference: str
     build: Callable[..., Method]
     source: Callable[..., Method]
+    conditional: bool = False  # whether it models p(x | context); the command line then takes the label by default
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -72,11 +75,13 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh
 RECIPES: dict[str, Recipe] = {}
 
 
-def recipe(function: Callable[..., Method]) -> Callable[..., Method]:
+def recipe(function: Callable[..., Method] | None = None, *, conditional: bool = False) -> Any:
     """Enters a function into the table, checks its options when called, and seeds the initial weights.
 
     The decorated function takes a Data, a Spec or an array, its own options, and `seed`.
     """
+    if function is None:
+        return partial(recipe, conditional=conditional)
     checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
     title, reference = _headline(function)
 
@@ -99,7 +104,7 @@ def recipe(function: Callable[..., Method]) -> Callable[..., Method]:
             given | {"seed": seed},
         )
 
-    RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function)
+    RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function, conditional)
     return build
 
 
@@ -155,16 +160,22 @@ def assemble(
 ) -> VAE:
     """The five parts around a posterior family and a prior: the posterior says what the networks must emit and take."""
     law = choose_likelihood(spec, likelihood, sigma)
-    inputs, numbers, pixels = spec.shape, (posterior.size,), (law.size, *spec.shape)
+    seen = features(spec)
+    inputs, numbers, pixels = seen.outputs if seen else spec.shape, (posterior.size,), (law.size, *spec.shape)
     dim, common = (posterior.dim,), {"context": spec.context, "activation": ACTIVATIONS[activation]}
     if network == "conv":
         if len(spec.shape) != 3:
             raise UserError(f"network 'conv' needs images (C, H, W); these data have shape {spec.shape}: take 'mlp'.")
         encoder: nn.Module = networks.ConvEncoder(inputs, numbers, hidden=hidden, **common)  # type: ignore[arg-type]
         decoder: nn.Module = networks.ConvDecoder(dim, pixels, hidden=hidden[::-1], **common)  # type: ignore[arg-type]
+    elif isinstance(law, likelihoods.Table):
+        encoder = networks.MLP(inputs, hidden, numbers, **common)  # type: ignore[arg-type]
+        row = networks.MLP(dim, hidden[::-1], (sum(law.widths),), **common)  # type: ignore[arg-type]
+        decoder = networks.Spread(row, law.widths)
     else:
         encoder = networks.MLP(inputs, hidden, numbers, **common)  # type: ignore[arg-type]
         decoder = networks.MLP(dim, hidden[::-1], pixels, **common)  # type: ignore[arg-type]
+    encoder = networks.Seeing(seen, encoder) if seen else encoder
     return VAE(encoder=encoder, posterior=posterior, prior=prior, decoder=decoder, likelihood=law)
 
 
@@ -173,14 +184,33 @@ def normal_vae(spec: Spec, latent: int, **parts: Any) -> VAE:
     return assemble(spec, posterior=posteriors.DiagNormal(latent), prior=priors.StandardNormal(latent), **parts)
 
 
+def features(spec: Spec) -> nn.Module | None:
+    """What an encoder sees in the place of data that are not just real numbers; None where it sees them as they are."""
+    if spec.kind == "mixed" and spec.columns:
+        return networks.TableFeatures(spec.columns)
+    if spec.kind == "categorical" and spec.levels:
+        return networks.OneHotFeatures(spec.shape, spec.levels)
+    return networks.LevelFeatures(spec.shape, spec.levels) if spec.kind == "integer" else None
+
+
 def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
-    """The likelihood of that name for this data; "auto" is the one that fits its kind."""
-    law = likelihoods.LIKELIHOODS[likelihoods.for_kind(spec.kind) if name == "auto" else name]
-    if law is likelihoods.Gaussian:
-        return law(spec.shape, sigma)
-    if sigma != "shared":
-        raise UserError(f"sigma is {sigma}, and only a gaussian likelihood has one: choose it, or leave sigma out.")
-    return law(spec.shape)
+    """The likelihood of that name for this data, built from what it takes; "auto" is the one that fits their kind."""
+    name = likelihoods.for_kind(spec.kind, spec.levels) if name == "auto" else name
+    law = likelihoods.LIKELIHOODS[name]
+    known = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
+    given = {option: known[option] for option in inspect.signature(law).parameters if option in known}
+    if sigma != "shared" and "sigma" not in given:
+        having = [n for n, other in likelihoods.LIKELIHOODS.items() if "sigma" in inspect.signature(other).parameters]
+        raise UserError(
+            f"sigma is {sigma}, and only {', '.join(having)} have one: choose one of them, or leave sigma out."
+        )
+    if given.get("levels", 1) is None:
+        raise UserError(
+            f"The likelihood {name} needs levels: pixels (--protocol integer) or codes (--kind categorical)."
+        )
+    if given.get("columns", ()) is None:
+        raise UserError("The likelihood table is for a mixed table, whose columns say what they are: leave it at auto.")
+    return law(**given)
 
 
 # --- opening a run again ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from logpx.recipes.base import find
 from logpx.train import Method
 
 #: shapes to build a recipe on when only its parts are wanted; a recipe takes the first that it accepts
-EXAMPLES = (Spec((1, 28, 28), "binary"), Spec((8,), "real"))
+EXAMPLES = (Spec((1, 28, 28), "binary"), Spec((8,), "real"), Spec((1, 28, 28), "binary", context=10))
 
 
 def example(name: str) -> Method:
@@ -41,19 +41,23 @@ def parts(name: str) -> list[Any]:
     return sorted(things, key=lambda thing: order.index(_file(thing)))
 
 
+#: what every method stands in and one reads once: the model, how objectives add, multilayer perceptrons and convolutions
+FRAME = ("model.py", "objectives/base.py", "networks/plain.py")
+
+
 def files(name: str) -> list[str]:
-    """The files one opens to read the method, in order of reading."""
-    return list(dict.fromkeys(map(_file, parts(name))))
+    """The files one opens to read the method, in order of reading, the frame left out."""
+    return [file for file in dict.fromkeys(map(_file, parts(name))) if file not in FRAME]
 
 
 def page(name: str) -> str:
     """The page as Python source with a line above each part saying where it stands."""
     shown, last = [], ""
-    for thing in parts(name):
+    for thing in sorted(parts(name), key=lambda thing: _file(thing) in FRAME):
         where = _file(thing)
         shown.append((f"# {'-' * 20} logpx/{where}\n\n" if where != last else "") + inspect.getsource(thing).rstrip())
         last = where
-    frame = "# The frame that every method stands in, read once: logpx/model.py (VAE, Draw, Batch)."
+    frame = "# The frame that every method stands in, read once: logpx/" + ", logpx/".join(FRAME) + "."
     return "\n\n\n".join([*shown, frame]) + "\n"
 
 
@@ -61,7 +65,7 @@ def _classes(module: nn.Module) -> Iterator[type]:
     """The classes of a module and of the modules inside it that are ours and carry the method, outermost first."""
     for inner in module.modules():
         kind = type(inner)
-        if kind.__module__.startswith("logpx.") and kind.__name__ != "Weight":
+        if kind.__module__.startswith("logpx.") and kind.__name__ not in ("Weight", "Sum"):
             yield kind
 
 

@@ -29,13 +29,14 @@ def plane(s: Subject) -> Section | None:
 
 def _plane_sentence(s: Subject) -> str:
     coloured = ", coloured by class" if s.labels is not None else ""
-    return f"Each point is the posterior mean E[<i>z</i>|<i>x</i>] of one of {len(s.means):,} {s.rows}{coloured}."
+    what = "posterior mean E[<i>z</i>|<i>x</i>]" if s.centres == "posterior means" else "code <i>z</i> = f(<i>x</i>)"
+    return f"Each point is the {what} of one of {len(s.means):,} {s.rows}{coloured}."
 
 
 def _map(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture, str]:
     x, y = charts.square_axes(ranges)
     rings = charts.circles(x, y) if s.is_standard else ""
-    alt = f"Posterior means of {len(s.means):,} {s.rows} in the plane of the two latents"
+    alt = f"{s.centres.capitalize()} of {len(s.means):,} {s.rows} in the plane of the two latents"
     content = charts.cloud(s.means, ranges, alt, labels=s.labels, names=s.classes, over=rings)
     caption = "Dashed: one and two standard deviations of the prior." if rings else ""
     return Picture("latents.svg", content, alt), caption
@@ -43,10 +44,10 @@ def _map(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture, str]:
 
 def _decoded(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture | None, str]:
     """The plane decoded on a grid: of prior quantiles where the prior is normal, else over the posterior means."""
-    if not s.is_euclidean or not (s.is_image or s.data.shape == (2,)):
+    if not s.is_euclidean or not (s.is_image or s.is_plane):
         return None, ""
     across, up = _marks(ranges[0], SIDE, s.is_standard), _marks(ranges[1], SIDE, s.is_standard)
-    how = "quantiles of the prior" if s.is_standard else "the range of the posterior means"
+    how = "quantiles of the prior" if s.is_standard else f"the range of the {s.centres}"
     if s.is_image:
         z = torch.stack([across.repeat(SIDE), up.flip(0).repeat_interleave(SIDE)], 1)
         tiles = pictures.tiled(to_unit(s, s.decode(z)), SIDE, gap=0 if min(s.data.shape[1:]) > 16 else 12, tile=48)
@@ -70,10 +71,10 @@ def _decoded_mesh(s: Subject, across: Tensor, up: Tensor) -> Picture:
     one = torch.stack(torch.meshgrid(across, fine, indexing="ij"), -1)
     other = torch.stack(torch.meshgrid(up, fine, indexing="ij"), -1).flip(-1)
     curves = s.decode(torch.cat([one, other]).flatten(0, 1)).view(-1, 80, 2)
-    ranges = charts.square_range(s.x)
+    ranges = charts.square_range(s.points)
     alt = "Grid lines of the latent plane decoded into data space, over the data"
     drawn = charts.mesh(curves, *charts.square_axes(ranges))
-    return Picture("decoded.svg", charts.cloud(s.x, ranges, alt, over=drawn, quiet=True), alt)
+    return Picture("decoded.svg", charts.cloud(s.points, ranges, alt, over=drawn, quiet=True), alt)
 
 
 def _film(s: Subject) -> tuple[str, tuple[Picture, ...]]:
@@ -96,7 +97,7 @@ def _film(s: Subject) -> tuple[str, tuple[Picture, ...]]:
         "<h3>As it formed</h3>\n"
         + f'<figure class="narrow"><picture><source srcset="{rest.uri()}" media="(prefers-reduced-motion: reduce)">'
         + film.inline()
-        + f"</picture><figcaption>The posterior means of {frames.shape[1]:,} {rows} rows from epoch {epochs[0]} to "
+        + f"</picture><figcaption>The {s.centres} of {frames.shape[1]:,} {rows} rows from epoch {epochs[0]} to "
         + f"{epochs[-1]}, on axes that stay.</figcaption></figure>\n"
     )
     return html, (film, rest)
@@ -112,16 +113,13 @@ def single(s: Subject) -> Section | None:
     kinds = rows.unique().tolist()
     axis = charts.Axis(edges[0], max(edges[1], edges[0] + 1e-6), 0, 1)
     filled = [charts.binned(z[rows == k], axis, 40) for k in kinds][:12]
-    alt = f"Distribution of the posterior means of {len(z):,} {s.rows}"
-    names = s.classes if s.labels is not None else ("posterior mean",)
+    alt = f"Distribution of the {s.centres} of {len(z):,} {s.rows}"
+    names = s.classes if s.labels is not None else (s.centres[:-1],)
     shown = [
         Picture(f"latent-{i}.svg", charts.histogram(charts.name_of(k, names), axis, density, [], alt), alt)
         for i, (k, density) in enumerate(zip(kinds, filled, strict=False))
     ]
-    html = lede(
-        f"The posterior means E[<i>z</i>|<i>x</i>] of {len(z):,} {s.rows}"
-        + (", class by class." if len(kinds) > 1 else ".")
-    )
+    html = lede(f"The {s.centres} of {len(z):,} {s.rows}" + (", class by class." if len(kinds) > 1 else "."))
     html += side_by_side([figure(p) for p in shown], "small")
     strip = _strip(s)
     html += (
@@ -153,7 +151,7 @@ def walks(s: Subject) -> Section | None:
     picture = Picture("walks.png", pictures.tiled(to_unit(s, s.decode(z.flatten(0, 1))), WALK), alt)
     ends = "from −3 to 3" if s.is_standard else "from its lowest to its highest values among the rows"
     html = lede(
-        f"Each row moves one latent {ends} and leaves the others at the posterior mean of the first of the {s.rows}; "
+        f"Each row moves one latent {ends} and leaves the others at the {s.centres[:-1]} of the first of the {s.rows}; "
         f"the {len(order)} dimensions of {by}."
     )
     names = ", ".join(f"<i>z</i><sub>{i}</sub>" for i in order)
@@ -173,7 +171,7 @@ def _most_used(s: Subject) -> tuple[list[int], str]:
 def at_work(s: Subject) -> Section | None:
     """KL (or the variance of the means) of each latent dimension, sorted."""
     used = s.usage
-    if used is None or s.prior is None:
+    if used is None or not s.model.has_evidence:  # the scale of a deterministic code says nothing
         return None
     value = used.variance_of_means if used.kl is None else used.kl
     order = value.argsort(descending=True).tolist()[:BARS]

@@ -26,9 +26,12 @@ def png(image: Image.Image) -> bytes:
 def tiled(images: Tensor, columns: int, *, gap: int = 6, band: int = 0, tile: int = 84) -> bytes:
     """Images (N, C, H, W) in [0, 1] as a PNG of so many columns, each about `tile` pixels wide.
 
-    Transparent gaps lie between the images; after every `band` rows the gap is wider.
+    Transparent gaps lie between the images, and in them where a pixel is missing (nan); after every `band` rows the gap
+    is wider.
     """
     scale = max(1, round(tile / max(images.shape[2:])))
+    seen = (~images.isnan().any(1, keepdim=True)).mul(255).to(torch.uint8)
+    seen = seen.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     images = images[:, : 3 if images.shape[1] == 3 else 1].nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
     images = images.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     N, C, H, W = images.shape
@@ -38,7 +41,7 @@ def tiled(images: Tensor, columns: int, *, gap: int = 6, band: int = 0, tile: in
     for i, image in enumerate(images):
         y, x = top[i // columns], i % columns * (W + gap)
         sheet[:C, y : y + H, x : x + W] = image
-        sheet[C, y : y + H, x : x + W] = 255
+        sheet[C, y : y + H, x : x + W] = seen[i, 0]
     return png(_image(sheet if gap else sheet[:C]))
 
 

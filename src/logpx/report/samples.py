@@ -16,7 +16,7 @@ def to_unit(s: Subject, x: Tensor) -> Tensor:
         return x
     if s.data.spec.levels:
         return x / (s.data.spec.levels - 1)
-    low, high = s.x.flatten()[:1_000_000].quantile(torch.tensor([0.001, 0.999])).tolist()
+    low, high = s.x.flatten()[:1_000_000].nanquantile(torch.tensor([0.001, 0.999])).tolist()
     return (x - low) / max(high - low, 1e-12)
 
 
@@ -25,14 +25,15 @@ def to_unit(s: Subject, x: Tensor) -> Tensor:
 
 def reconstructions(s: Subject) -> Section | None:
     """Data beside E[x|z]: pictures in pairs, two columns as two clouds, more columns one against the other."""
-    words = f"E[<i>x</i>|<i>z</i>] at the posterior mean of <i>z</i>, for the first of the {s.rows}, not chosen"
+    at = f"at the {s.centres[:-1]} of <i>z</i>" if s.centres == "posterior means" else "at <i>z</i> = f(<i>x</i>)"
+    words = f"E[<i>x</i>|<i>z</i>] {at}, for the first of the {s.rows}, not chosen"
     if s.is_image:
         picture = _pairs(s)
         html = lede(f"In each pair of lines the data are above and their reconstructions below: {words}.") + figure(
             picture
         )
         return Section("Reconstructions", html, (picture,))
-    if s.data.shape == (2,):
+    if s.is_plane:
         shown = _two_clouds(s)
         return Section(
             "Reconstructions",
@@ -62,12 +63,12 @@ def _pairs(s: Subject) -> Picture:
 
 
 def _two_clouds(s: Subject) -> list[tuple[Picture, str]]:
-    ranges = charts.square_range(s.x)
-    labels = None if s.labels is None else s.labels[: len(s.x)]
+    ranges = charts.square_range(s.points)
+    labels = None if s.labels is None else s.labels[: len(s.x)][s.complete]
     made = []
     for file, points, words in (
-        ("data", s.x, f"{len(s.x)} {s.rows}"),
-        ("reconstructions", s.reconstructions, "Their reconstructions"),
+        ("data", s.points, f"{len(s.points)} {s.rows}"),
+        ("reconstructions", s.reconstructions[s.complete], "Their reconstructions"),
     ):
         svg = charts.cloud(points, ranges, words, labels=labels, names=s.classes, axes=(s.columns[0], s.columns[1]))
         made.append((Picture(f"{file}.svg", svg, words), f"{words}."))
@@ -75,11 +76,19 @@ def _two_clouds(s: Subject) -> list[tuple[Picture, str]]:
 
 
 def _agreement(s: Subject, i: int) -> Picture:
-    x, m = s.x[:, i], s.reconstructions[:, i]
-    explained = 1 - ((x - m).var() / x.var().clamp_min(1e-12)).item() if len(x) > 1 else 0.0
-    name, words = s.columns[i], f"{explained:.0%} of the variance explained"
+    seen = ~s.x[:, i].isnan()
+    x, m = s.x[seen, i], s.reconstructions[seen, i]
+    name, words = s.columns[i], _how_close(s, i, x, m)
     alt = f"Reconstruction against data for {name}: {words}"
     return Picture(f"reconstruction-{i}.svg", charts.agreement(name, _jittered(x), m, words, alt), alt)
+
+
+def _how_close(s: Subject, i: int, x: Tensor, m: Tensor) -> str:
+    """Of numbers the variance explained, of categories the share that is right."""
+    if s.data.spec.columns and s.data.spec.columns[i].kind == "categorical":
+        return f"{(x == m).double().mean().nan_to_num():.0%} of the categories right"
+    explained = 1 - ((x - m).var() / x.var().clamp_min(1e-12)).item() if len(x) > 1 else 0.0
+    return f"{explained:.0%} of the variance explained"
 
 
 def _jittered(x: Tensor) -> Tensor:
@@ -102,15 +111,23 @@ def samples(s: Subject) -> Section | None:
     """What the model makes of z ~ p(z); absent where it has no prior."""
     if s.prior is None or len(s.data.shape) not in (1, 3):
         return None
-    n = 6 * COLUMNS if s.is_image else len(s.x) if s.data.shape == (2,) else 4000
+    n = 6 * COLUMNS if s.is_image else len(s.x) if s.is_plane else 4000
     means, draws = s.sample(n)
     if s.is_image:
         shown = _sheets(s, means, draws)
-    elif s.data.shape == (2,):
+    elif s.is_plane:
         shown = _sample_clouds(s, means, draws)
     else:
         return _marginals(s, means if draws is None else draws, draws is not None)
-    return Section("Samples", lede(_sample_sentence(draws is not None)) + _row(shown), tuple(p for p, _ in shown))
+    words = _sample_sentence(draws is not None) + _given(s)
+    return Section("Samples", lede(words) + _row(shown), tuple(p for p, _ in shown))
+
+
+def _given(s: Subject) -> str:
+    """What samples of a conditional model are conditioned on."""
+    if s.batch.context is None:
+        return ""
+    return " The classes come in turn." if s.by_class else f" Each is given the context of one of the {s.rows}."
 
 
 def _sample_sentence(drawn: bool) -> str:
@@ -143,8 +160,8 @@ def _sheets(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Pictu
 
 
 def _sample_clouds(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Picture, str]]:
-    ranges = charts.square_range(s.x)
-    data = charts.dots(s.x, *charts.square_axes(ranges))
+    ranges = charts.square_range(s.points)
+    data = charts.dots(s.points, *charts.square_axes(ranges))
     made = []
     for file, x, words, html in _kinds(means, draws):
         svg = charts.cloud(x, ranges, f"{words} over the data", under=data)
@@ -161,13 +178,14 @@ def _marginals(s: Subject, x: Tensor, drawn: bool) -> Section:
     )
     html = lede(
         f"Column by column, the distribution of {len(x):,} {what} with <i>z</i> ~ <i>p</i>(<i>z</i>) (line) over that "
-        f"of the {s.rows} (area)."
+        f"of the {s.rows} (area)." + _given(s)
     )
     return Section("Samples", html + side_by_side([figure(p) for p in shown], "small"), shown)
 
 
 def _marginal(s: Subject, i: int, made: Tensor) -> Picture:
     x, name = s.x[:, i], s.columns[i]
+    x = x[~x.isnan()]
     low, high = torch.cat([x, made]).quantile(torch.tensor([0.002, 0.998])).tolist()
     axis = charts.Axis(low, max(high, low + 1e-6), 0, 1)
     alt = f"Distribution of {name} in the data and in the samples"
@@ -182,6 +200,8 @@ def density(s: Subject) -> Section | None:
     """p(x) itself, for real data in one or two dimensions, beside the law that made the data where it is known."""
     if s.data.kind != "real" or s.data.shape not in ((1,), (2,)) or s.prior is None or not s.is_density:
         return None
+    if len(s.points) < 2:
+        return None
     shown = [(_density_line(s), "")] if s.data.shape == (1,) else _density_planes(s)
     how = "averaged over 4,096 draws of <i>z</i> from the prior"
     html = lede(f"The model's density <i>p</i>(<i>x</i>), {how}, with the first of the {s.rows} on it.")
@@ -190,7 +210,7 @@ def density(s: Subject) -> Section | None:
 
 
 def _density_line(s: Subject) -> Picture:
-    x = s.x[:, 0]
+    x = s.points[:, 0]
     margin = 0.1 * float(x.max() - x.min())
     axis = charts.Axis(float(x.min()) - margin, float(x.max()) + margin + 1e-6, 0, 1)
     at = torch.linspace(axis.lo, axis.hi, 4 * BINS)[:, None]
@@ -201,7 +221,7 @@ def _density_line(s: Subject) -> Picture:
 
 def _density_planes(s: Subject) -> list[tuple[Picture, str]]:
     """The model's, and on the same scale that of the law behind the data."""
-    ranges = charts.square_range(s.x, 0.12)
+    ranges = charts.square_range(s.points, 0.12)
     across, up = (torch.linspace(low, high, MESH) for low, high in ranges)
     grid = torch.stack(torch.meshgrid(up.flip(0), across, indexing="ij"), -1).flip(-1).flatten(0, 1)
     shown = [("density", "The model's density", s.density(grid))]
@@ -219,6 +239,6 @@ def _tinted(
     axes = (s.columns[0], s.columns[1])
     return Picture(
         f"{file}.svg",
-        charts.cloud(s.x[:300], ranges, alt, under=charts.heat(tint.uri()), quiet=True, axes=axes),
+        charts.cloud(s.points[:300], ranges, alt, under=charts.heat(tint.uri()), quiet=True, axes=axes),
         alt,
     )

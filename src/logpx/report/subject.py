@@ -1,6 +1,7 @@
 """What a report looks at (floor 8): the run, the rows it shows, and the few things asked of the model, each asked once."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +37,16 @@ class Subject:
         return len(self.data.shape) == 3
 
     @property
+    def is_plane(self) -> bool:
+        """Whether rows are points of a plane: two numbers, some of them known."""
+        return self.data.shape == (2,) and self.data.kind != "mixed" and len(self.points) > 1
+
+    @property
+    def by_class(self) -> bool:
+        """Whether these are pictures of classes, so that samples show one after the other."""
+        return self.is_image and [c.kind for c in self.data.conditions] == ["categorical"]
+
+    @property
     def split(self) -> Split:
         """The rows that are shown: test rows, or held-out ones where there are none, or those of the training."""
         return getattr(self.data, self.data.judge)
@@ -46,18 +57,39 @@ class Subject:
         return {"test": "test", "held_out": "held-out", "train": "training"}[self.data.judge] + " rows"
 
     @cached_property
-    def x(self) -> Tensor:
-        """The first rows, (n, *shape); n is smaller for large images."""
+    def batch(self) -> Batch:
+        """The first rows with their context; n is smaller for large images."""
         n = max(16, min(SHOWN, 2**24 // math.prod(self.data.shape)))
-        return self.split.x(slice(0, n), self._generator())
+        return self.split.batch(slice(0, n), self._generator())
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The same rows, (n, *shape), nan where a value is missing."""
+        x, _, observed = self.batch
+        return x if observed is None else x.masked_fill(~observed, math.nan)
+
+    @cached_property
+    def complete(self) -> Tensor:
+        """Which of these rows miss nothing, (n,)."""
+        return ~self.x.flatten(1).isnan().any(1)
+
+    @property
+    def points(self) -> Tensor:
+        """The complete ones among them: those that have a place in a plane."""
+        return self.x[self.complete]
 
     @cached_property
     def means(self) -> Tensor:
         """Posterior means of the first 10,000 rows, (N, D)."""
         generator, step = self._generator(), self._at_once
         top = min(len(self.split), POINTS)
-        pieces = (self.split.x(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
-        return torch.cat([self.encode(x).mean.cpu().float() for x in pieces])
+        pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
+        return torch.cat([self.encode(batch).mean.cpu().float() for batch in pieces])
+
+    @property
+    def centres(self) -> str:
+        """What `means` are: of a law, or the codes themselves."""
+        return "posterior means" if getattr(self.model.posterior, "has_density", True) else "codes"
 
     @cached_property
     def labels(self) -> Tensor | None:
@@ -71,22 +103,38 @@ class Subject:
     def columns(self) -> list[str]:
         return list(self.data.columns or (f"column {i}" for i in range(math.prod(self.data.shape))))
 
-    def encode(self, x: Tensor) -> Distribution:
+    def encode(self, batch: Batch) -> Distribution:
         """q(z | x) where the model lives."""
-        return self.model.encode(Batch(self._placed(x)))
+        like = next(self.model.parameters())
+        return self.model.encode(batch.to(like.device, like.dtype))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """E[x|z] for z (N, D), (N, *shape), a piece at a time."""
-        return torch.cat([self.law(piece).mean.cpu().float() for piece in z.split(self._at_once)])
+        return torch.cat([self.law(*piece).mean.cpu().float() for piece in self._pieces(z, context)])
 
-    def law(self, z: Tensor) -> Distribution:
-        """p(x | z)."""
-        return self.model.decode(self._placed(z))
+    def law(self, z: Tensor, context: Tensor | None = None) -> Distribution:
+        """p(x | z); of a conditional model with the context given, or that of the first row."""
+        if self.batch.context is None:
+            return self.model.decode(self._placed(z))
+        context = self.batch.context[:1].expand(len(z), -1) if context is None else context
+        return self.model.decode(self._placed(z), self._placed(context))
+
+    def _pieces(self, z: Tensor, context: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        step = self._at_once
+        for i in range(0, len(z), step):
+            yield z[i : i + step], None if context is None else context[i : i + step]
+
+    def contexts(self, n: int) -> Tensor | None:
+        """(n, C) for n new points: of pictures each class in turn, else those of the rows shown, over and over."""
+        if self.batch.context is None:
+            return None
+        rows = torch.eye(self.data.spec.context) if self.by_class else self.batch.context
+        return rows[torch.arange(n) % len(rows)]
 
     @cached_property
     def q(self) -> Distribution:
         """q(z | x) of the rows in `x`."""
-        return self.encode(self.x)
+        return self.encode(self.batch)
 
     @property
     def dim(self) -> int:
@@ -95,7 +143,7 @@ class Subject:
     @cached_property
     def reconstructions(self) -> Tensor:
         """E[x|z] at the posterior means of the rows in `x`."""
-        return self.decode(self.means[: len(self.x)])
+        return self.decode(self.means[: len(self.x)], self.batch.context)
 
     @cached_property
     def is_density(self) -> bool:
@@ -130,15 +178,21 @@ class Subject:
     def sample(self, n: int) -> tuple[Tensor, Tensor | None]:
         """E[x|z] and x ~ p(x|z) for z ~ p(z), each (n, *shape); no draws where p(x|z) is no density."""
         torch.manual_seed(self.seed)
-        z, _ = self.model.sample(n)
-        draws = [self.law(piece).sample().cpu().float() for piece in z.split(self._at_once)] if self.is_density else []
-        return self.decode(z), torch.cat(draws) if draws else None
+        z, context = self._from_prior(n)
+        pieces = self._pieces(z, context) if self.is_density else ()
+        draws = [self.law(*piece).sample().cpu().float() for piece in pieces]
+        return self.decode(z, context), torch.cat(draws) if draws else None
+
+    def _from_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """z ~ p(z), (n, D), and the contexts that go with them."""
+        context = self.contexts(n)
+        z, _ = self.model.sample(n, None if context is None else self._placed(context))
+        return z, context
 
     def density(self, x: Tensor, draws: int = 4096) -> Tensor:
         """p(x) ~ 1/M sum_m p(x | z_m), z_m ~ p(z): unbiased, and good enough for a picture in one or two dimensions."""
         torch.manual_seed(self.seed)
-        z, _ = self.model.sample(draws)
-        px = self.law(z)
+        px = self.law(*self._from_prior(draws))
         pieces = self._placed(x)[:, None].split(max(1, 2**21 // (draws * x.shape[1])))
         return torch.cat([px.log_prob(piece).double().exp().mean(1).cpu() for piece in pieces])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from logpx.data import names as data_names
 from logpx.errors import UserError
-from logpx.evaluate import Evidence
+from logpx.evaluate import Evidence, code_evidence
 from logpx.recipes import RECIPES, rebuild
 from logpx.report import charts
 from logpx.report.page import (
@@ -145,7 +145,20 @@ def _without_evidence(s: Subject) -> str:
     big = _big(words, best[part][name], math.nan, "nats per data point")
     if s.prior is None:
         return big + "<p>This model has no prior over <i>z</i>, so it has no evidence and no samples.</p>\n"
+    if not s.model.has_evidence:
+        return big + _codes(s)
     return big + "<p>The evidence was not estimated: <code>logpx evaluate</code> does that, with an error bar.</p>\n"
+
+
+def _codes(s: Subject) -> str:
+    """What the prior says of deterministic codes: a density of z, and never one of x."""
+    found = code_evidence(s.model, s.split)
+    digits = digits_for(found.standard_error)
+    value = f"{number(found.mean, digits)} ± {number(found.standard_error, digits)} nats per data point"
+    return (
+        f"<p>The code of a row is a point and has no density, so log <i>p</i>(<i>x</i>) is not bounded. Of the codes of the "
+        f"{s.rows} the prior says log <i>p</i>(<i>z</i>) = {value}: a density of codes, which changes with their scale.</p>\n"
+    )
 
 
 def _facts(s: Subject) -> list[tuple[str, str]]:
@@ -163,7 +176,7 @@ def _facts(s: Subject) -> list[tuple[str, str]]:
         if known["khat"] is not None:
             above = f"above 0.7 for {known['khat_above_0.7']:.1%}"
             facts.append(("k-hat", f"{number(known['khat'])}<small>{above}</small>"))
-    if s.usage is not None and s.prior is not None:
+    if s.usage is not None and s.model.has_evidence:
         facts.append(("active latents", f"{s.usage.active}<small>of {s.dim}</small>"))
     if run.best_epoch:
         facts.append(("best epoch", f"{run.best_epoch}<small>of {len(run.rows)}</small>"))
@@ -171,7 +184,7 @@ def _facts(s: Subject) -> list[tuple[str, str]]:
         facts.append(("time per epoch", f"{_seconds(median(row['seconds'] for row in run.rows))}<small>median</small>"))
     parameters = sum(p.numel() for p in s.model.parameters())
     facts.append(("parameters", f"{parameters:,}"))
-    if s.prior is not None and run.info.get("kl"):
+    if s.model.has_evidence and run.info.get("kl"):
         facts.append(("KL", escape(str(run.info["kl"]))))
     return facts
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from logpx.data import Data, Split
+from logpx.data import Data, Split, check_seen
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.likelihoods import check_support
@@ -15,6 +15,12 @@ def dry_run(method: Method, data: Data) -> str:
 
     Raises UserError for parts that do not fit each other or the data, and for data outside the likelihood's support.
     """
+    if data.train.missing and (method.solve or method.model.marginal is not None):
+        raise UserError(
+            "This method computes exactly from complete rows, and values are missing: fill them, drop the rows, or train "
+            "another recipe."
+        )
+    check_seen(data)
     for split in (data.train, data.held_out, data.test):
         _check_support(method, split)
     like = next(method.model.parameters())

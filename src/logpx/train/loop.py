@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from logpx.data import Data, from_array
 from logpx.errors import UserError
@@ -111,6 +111,8 @@ class _Loop:
             )
         if self.training.encoder_steps and len(data.held_out) < 2:
             raise UserError("Encoder-only steps go on while held-out rows gain mutual information: hold some rows out.")
+        if self.training.encoder_steps and not self.model.has_evidence:
+            raise UserError("Encoder-only steps need a posterior with a density and a prior: set encoder_steps to 0.")
         like = next(self.model.parameters())
         self.feed = Feed(
             data.train, self.training.batch_size, seed=settings["seed"], device=like.device, dtype=like.dtype
@@ -287,22 +289,22 @@ class _Loop:
                 group["lr"] = group["rate"] * self.training.learning_rate * cosine
         if self.lagging:
             self._let_the_encoder_catch_up()
-        terms = self._move(batch, but=self.model.encoder if self.lagging else None)
+        terms = self._move(batch, but=self._inference() if self.lagging else [])
         for move in self.after_step:
             move(terms)
         self.step += 1
         self.says.step(self.step)
         return terms
 
-    def _move(self, batch: Batch, *, only: nn.Module | None = None, but: nn.Module | None = None) -> Terms:
-        """One step of the optimiser: of all parameters, of `only` those of one part, or of all `but` those of one."""
+    def _move(self, batch: Batch, *, only: list[Tensor] | None = None, but: list[Tensor] | None = None) -> Terms:
+        """One step of the optimiser: of all parameters, of `only` some, or of all `but` some."""
         assert self.optimizer is not None
         loss, terms = self.evaluate_objective(self.model, batch)
         learned = [p for group in self.optimizer.param_groups for p in group["params"]]
         for parameter in learned:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
-        loss.backward(inputs=list(only.parameters()) if only else None)
-        for parameter in but.parameters() if but else ():
+        loss.backward(inputs=only)
+        for parameter in but or ():
             parameter.grad = None
         if self.training.clip:
             torch.nn.utils.clip_grad_norm_(learned, self.training.clip)
@@ -311,12 +313,18 @@ class _Loop:
 
     # --- an encoder that lags behind (He et al. 2019) -----------------------------------------------------------------
 
+    def _inference(self) -> list[Tensor]:
+        """The learned parameters of q(z|x): the encoder's and those of the posterior family itself, if it has any."""
+        parts = (self.model.encoder, self.model.posterior)
+        return [p for part in parts for p in part.parameters() if p.requires_grad]
+
     def _let_the_encoder_catch_up(self) -> None:
         """Steps of the encoder alone on random batches until 15 of them lower the loss no more: algorithm 1, lines 5-9."""
         before = math.inf
         for start in range(0, self.training.encoder_steps, 15):
             steps = min(15, self.training.encoder_steps - start)
-            losses = [self._move(self.feed.at_random(), only=self.model.encoder)["loss"] for _ in range(steps)]
+            inference = self._inference()
+            losses = [self._move(self.feed.at_random(), only=inference)["loss"] for _ in range(steps)]
             if (now := torch.stack(losses).mean().item()) >= before:
                 return
             before = now
