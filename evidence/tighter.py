@@ -150,10 +150,10 @@ def ciwae(work: Path, seeds: list[int], threads: int | None) -> None:
     _brief("ciwae", work, seeds, threads, options={"samples": 8, "share": 0.5}, paper=paper)
 
 
-def renyi_vae(work: Path, seeds: list[int], threads: int | None) -> None:
+def renyi(work: Path, seeds: list[int], threads: int | None) -> None:
     source = "the paper's tables are of other data and networks; its limits alpha = 0 and 1 are the IWAE and the VAE"
     _brief(
-        "renyi_vae",
+        "renyi",
         work,
         seeds,
         threads,
@@ -176,4 +176,4 @@ def aggressive_vae(work: Path, seeds: list[int], threads: int | None) -> None:
     _brief("aggressive_vae", work, seeds, threads, options={"encoder_steps": 30}, paper=paper, shape=shape)
 
 
-MAKERS = (iwae, miwae, ciwae, renyi_vae, two_layer_vae, aggressive_vae)
+MAKERS = (iwae, miwae, ciwae, renyi, two_layer_vae, aggressive_vae)

@@ -330,7 +330,6 @@ def _integers(name: str, text: str) -> tuple[int, ...]:
 
 def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
     """Load, build, fit, evaluate, report: the whole of `logpx train`."""
-    from logpx.evaluate import code_evidence, evidence
     from logpx.train import fit
 
     options = _typed(row, options)
@@ -343,18 +342,18 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     with _resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
     split = data.judge
-    found: Evidence | CodeEvidence | None = None
-    if run.model.has_evidence:
-        found = evidence(
-            run.model,
-            getattr(data, split),
-            samples=given["evidence_samples"],
-            progress=None if given["quiet"] else _progress("evidence"),
-        )
-    elif run.model.prior is not None:
-        found = code_evidence(run.model, getattr(data, split))
+    found = _judged(run, getattr(data, split), show=not given["quiet"], samples=given["evidence_samples"])
     page = _report(run, data, found) if given["report"] else None
     _announce(run, split, found, page, given["as_json"])
+
+
+def _judged(run: "Run", rows: Any, *, show: bool = True, **how: Any) -> "Evidence | CodeEvidence | None":
+    """log p(x) of rows, log p(z) where z is a code of no density, None where there is no prior either."""
+    from logpx.evaluate import code_evidence, evidence
+
+    if run.model.has_evidence:
+        return evidence(run.model, rows, progress=_progress("evidence") if show else None, **how)
+    return code_evidence(run.model, rows) if run.model.prior is not None else None
 
 
 def _load(given: dict[str, Any], likelihood: str) -> "Data":
@@ -481,25 +480,20 @@ def evaluate(
     as_json: JSON = False,
 ) -> None:
     """Print log p(x) of a run's rows with its error bar. Example: logpx evaluate runs/demo --samples 5000"""
-    from logpx.evaluate import batch_of, code_evidence, evidence, expected_terms
+    from logpx.evaluate import batch_of, expected_terms
 
     opened, data = _reopen(run)
     name = split or data.judge
     rows = getattr(data, name)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))
-    found: Evidence | CodeEvidence
-    if opened.model.prior is not None and not opened.model.has_evidence:
-        found = code_evidence(opened.model, rows)
-    else:
-        found = evidence(
-            opened.model, rows, samples=samples, seed=seed, memory=memory * 2**20, progress=_progress("evidence")
-        )
+    found = _judged(opened, rows, samples=samples, seed=seed, memory=memory * 2**20)
     terms = expected_terms(opened.method.objective, opened.model, rows, seed=seed)
     if as_json:
         about = {"run": str(run), "data": data.name, "protocol": data.protocol, "split": name}
-        return _print_json(about | found.summary() | {"terms": terms})
-    print(f"{data.name} ({data.protocol}), {name.replace('_', '-')} set: {found}")
+        return _print_json(about | (found.summary() if found else {"kind": None, "value": None}) | {"terms": terms})
+    says = found or "no log p(x), for this model has no prior over z"
+    print(f"{data.name} ({data.protocol}), {name.replace('_', '-')} set: {says}")
     if getattr(found, "ess", None) is not None:
         _say_how_good(found)  # type: ignore[arg-type]
     print("one draw per point: " + ", ".join(f"{k} {v:.3f}" for k, v in terms.items()))
@@ -537,13 +531,12 @@ def sample(
 ) -> None:
     """Draw new data: z from the prior, then x. Example: logpx sample runs/demo -n 100 --out new.png"""
     from logpx.recipes import load_run
-    from logpx.samples import Words, contexts, draw_samples, write_samples
+    from logpx.samples import Words, check_writable, contexts, draw_samples, write_samples
 
     opened = load_run(run)
     shape = tuple(opened.info["data"]["shape"])
     path = out or run / ("samples.png" if len(shape) == 3 else "samples.csv")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    check_writable(path, force=force)
     context, says = contexts(opened.info["data"], n, given)
     x = draw_samples(opened.model, n, draw=draw, seed=seed, context=context)
     across = (
@@ -576,12 +569,11 @@ def impute(
     from logpx.data import rows_like
     from logpx.evaluate import impute as fill
     from logpx.recipes import load_run
-    from logpx.samples import Words, write_samples
+    from logpx.samples import Words, check_writable, write_samples
 
     opened = load_run(run)
     path = out or run / "imputed.csv"
-    if path.exists() and not force:
-        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    check_writable(path, force=force)
     rows = rows_like(_source(run, opened.info["data"], data), opened.info["data"])
     filled = rows.filled(fill(opened.model, rows, samples=samples, draw=draw, seed=seed))
     write_samples(path, filled, Words.of(opened.info["data"]))
@@ -610,12 +602,8 @@ def report(
     as_json: JSON = False,
 ) -> None:
     """Write the run's report.html again. Example: logpx report runs/demo"""
-    from logpx.evaluate import evidence
-
     opened, data = _reopen(run)
-    rows = getattr(data, data.judge)
-    known = opened.model.has_evidence
-    found = evidence(opened.model, rows, samples=samples, progress=_progress("evidence")) if known else None
+    found = _judged(opened, getattr(data, data.judge), samples=samples)
     page = _report(opened, data, found)
     if as_json:
         about = {"run": str(run), "data": data.name, "protocol": data.protocol}

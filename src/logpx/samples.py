@@ -101,12 +101,18 @@ class Words(NamedTuple):
 
 def write_samples(path: Path, x: Tensor, words: Words | None = None) -> None:
     """Writes x as .png (images of 1, 3 or 4 channels), .npy or .csv (one row per point); UserError for another ending."""
-    writers = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv}
-    if path.suffix not in writers:
-        raise UserError(f"{path.name}: samples are written as {', '.join(writers)}.")
+    check_writable(path)
+    write_atomically(path, lambda beside: WRITERS[path.suffix](beside, x, words or Words()))
+
+
+def check_writable(path: Path, *, force: bool = True) -> None:
+    """Raises UserError for a file that is there, without `force`; an ending that nothing writes; no folder for it."""
+    if path.exists() and not force:
+        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    if path.suffix not in WRITERS:
+        raise UserError(f"{path.name}: samples are written as {', '.join(WRITERS)}.")
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} in.")
-    write_atomically(path, lambda beside: writers[path.suffix](beside, x, words or Words()))
 
 
 def _write_png(path: Path, x: Tensor, words: Words) -> None:
@@ -143,3 +149,6 @@ def _cell(value: float, categories: Sequence[str] | None, exact: bool) -> str:
     if not exact:
         return f"{value:.9g}"
     return short if float(short := f"{value:.15g}") == value else repr(value)
+
+
+WRITERS = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv}

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from logpx.networks import MLP, Corrupted, GaussianNoise, Masking, SaltAndPepper
+from logpx.networks import (
+    MLP,
+    Corrupted,
+    GaussianNoise,
+    Masking,
+    OneHotFeatures,
+    SaltAndPepper,
+    Seeing,
+    behind_features,
+)
 
 NOISES = [GaussianNoise(0.5), Masking(0.3), SaltAndPepper(0.4)]
 each_noise = pytest.mark.parametrize("noise", NOISES, ids=lambda n: type(n).__name__)
@@ -46,3 +55,16 @@ def test_salt_and_pepper_replaces_its_share_by_the_extremes_at_even_odds():
     for value in (-1.0, 3.0):
         assert (seen == value).double().mean().item() == pytest.approx(p / 2, abs=4 * (p / 2 / n) ** 0.5)
     assert (seen == 0.5).double().mean().item() == pytest.approx(1 - p, abs=4 * (p / n) ** 0.5)
+
+
+def test_noise_on_a_table_meets_its_features_and_no_code():
+    """Noise of 5 on a raw code 2 of 3 would name a category that does not exist."""
+    seen = Seeing(OneHotFeatures((1,), 3), MLP((3,), (), (2,)))
+    noisy = behind_features(seen, lambda network: Corrupted(network, GaussianNoise(5.0)))
+    assert noisy.sees_missing
+    noisy.network.network.net[0].weight.data = torch.eye(2, 3)
+    noisy.network.network.net[0].bias.data.zero_()
+    spread = noisy(torch.full((10_000, 1), 2.0)).std(0)
+    assert spread.tolist() == pytest.approx([5, 5], rel=0.05)
+    noisy.eval()
+    assert torch.equal(noisy(torch.tensor([[1.0], [torch.nan]])), torch.tensor([[0.0, 1.0], [0.0, 0.0]]))

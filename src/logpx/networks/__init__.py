@@ -3,7 +3,7 @@
 from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
-from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures
+from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
 
 __all__ = [
     "MLP",
@@ -23,6 +23,7 @@ __all__ = [
     "Spread",
     "TableFeatures",
     "TopK",
+    "behind_features",
     "flat",
     "halved",
     "layers",

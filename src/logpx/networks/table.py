@@ -5,7 +5,7 @@ inputs at any scale of the data. All take any number of leading axes.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -111,6 +111,13 @@ class Seeing(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return self.network(self.features(x), context)
+
+
+def behind_features(encoder: nn.Module, wrapped: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """wrapped(encoder); where the encoder sees features of x, what wraps it sees those: never a code, a hole or a count."""
+    if isinstance(encoder, Seeing):
+        return Seeing(encoder.features, wrapped(encoder.network))
+    return wrapped(encoder)
 
 
 class Spread(nn.Module):

@@ -5,7 +5,7 @@ from torch.distributions import Distribution, Independent, Normal
 from torch.func import functional_call
 
 from logpx.distributions import Flow as FlowLaw
-from logpx.networks.plain import Autoregressive
+from logpx.networks.flow import Autoregressive
 
 
 class Flow(nn.Module):

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from logpx.distributions import Flow as FlowLaw
-from logpx.networks.plain import Autoregressive
+from logpx.networks.flow import Autoregressive
 
 
 class Flow(nn.Module):

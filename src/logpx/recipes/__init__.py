@@ -7,7 +7,7 @@ from logpx.recipes.base import RECIPES, Recipe, find, load_run, rebuild
 from logpx.recipes.plain import vae
 from logpx.recipes.conditional import conditional_vae
 from logpx.recipes.constrained import beta_vae, capacity_vae, constrained_vae, geco
-from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi_vae, two_layer_vae
+from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi, two_layer_vae
 from logpx.recipes.classical import factor_analysis, linear_vae, ppca
 from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
@@ -45,7 +45,7 @@ __all__ = [
     "mixture_vae",
     "ppca",
     "rebuild",
-    "renyi_vae",
+    "renyi",
     "sparse",
     "two_layer_vae",
     "vae",

@@ -219,7 +219,8 @@ def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
 def load_run(path: str | Path) -> Run:
     """A run from its folder: the recipe is called again with the kept options and filled with the kept weights.
 
-    Nothing is unpickled. Raises UserError for a folder that is no run, is damaged, or was made without a recipe.
+    The model is in evaluation mode. Nothing is unpickled. Raises UserError for a folder that is no run, is damaged, or
+    was made without a recipe.
     """
     folder = Folder.existing(path)
     info = folder.read_info()
@@ -230,6 +231,7 @@ def load_run(path: str | Path) -> Run:
     method = rebuild(info)
     method.model.to(dtype=dtype_of(info["settings"].get("precision")))
     epoch = folder.load_weights(method.model)
+    method.model.eval()
     return Run(method, info, folder.read_rows(), epoch, folder.path)
 
 

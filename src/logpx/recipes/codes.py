@@ -70,7 +70,7 @@ def denoising(
     x' is drawn anew at every step, the target is the clean x, and everything measured after a step sees the clean x too.
 
     noise: gaussian (amount is s), masking or salt_and_pepper (amount is the probability of an element)
-    amount: of the noise, in the data's units or as a probability
+    amount: of the noise, in units of what the encoder sees (x, or the features of a table), or as a probability
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
     components: of that mixture
     """
@@ -78,7 +78,7 @@ def denoising(
         raise UserError(f"amount is {amount}: the probability that {noise} hits an element must be below 1.")
     parts = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = _autoencoder(data, latent, **parts)
-    model.encoder = networks.Corrupted(model.encoder, NOISES[noise](amount))
+    model.encoder = networks.behind_features(model.encoder, lambda f: networks.Corrupted(f, NOISES[noise](amount)))
     return with_density(model, objectives.Reconstruction(), Training(), density, components)
 
 
@@ -121,7 +121,7 @@ def sparse(
             model, objectives.Reconstruction() + weight * objectives.L1(), Training(), density, components
         )
     code: nn.Module = nn.Sigmoid() if penalty == "kl" else networks.TopK(k)
-    model.encoder = networks.Coded(model.encoder, code)
+    model.encoder = networks.behind_features(model.encoder, lambda f: networks.Coded(f, code))
     penalised = objectives.Reconstruction() + weight * objectives.KLRho(rho) if penalty == "kl" else None
     return with_density(model, penalised or objectives.Reconstruction(), Training(), density, components)
 
@@ -149,6 +149,10 @@ def contractive(
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
     components: of that mixture
     """
+    if data.kind in ("mixed", "categorical"):
+        raise UserError(
+            "The Jacobian of a code by a category does not exist: contractive takes columns of numbers only."
+        )
     parts = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = _autoencoder(data, latent, activation="tanh", **parts)
     objective = objectives.Reconstruction() + weight * objectives.Contraction()

@@ -94,7 +94,7 @@ def ciwae(
 
 
 @recipe
-def renyi_vae(
+def renyi(
     data: Spec,
     *,
     latent: PositiveInt = 50,

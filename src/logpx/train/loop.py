@@ -193,7 +193,7 @@ class _Loop:
         self.evaluate_objective = torch.compile(function, fullgraph=True) if compiled else function
 
     def run_to_the_end(self) -> Run:
-        """Epoch after epoch, from wherever the run stands; returns with the best weights in the model."""
+        """Epoch after epoch, from wherever the run stands; returns with the best weights in the model, at rest."""
         self.says.start(self.training.epochs, self.steps)
         self.says.step(self.step)
         if self.epoch == 0:
@@ -206,6 +206,7 @@ class _Loop:
         if self.folder and self._saved_epoch < self.epoch:
             self._save()
         self.model.load_state_dict(self.best_weights)
+        self.model.eval()  # what is trained is at rest: no noise, no dropout, until it is trained again
         self._finish()
         if self.folder:
             self._write_info("finished")
