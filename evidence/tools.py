@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from logpx import recipes
 from logpx.data import Data
 from logpx.evaluate import Evidence, batch_of, evidence
-from logpx.train import Run, fit
+from logpx.train import Method, Run, fit
 from logpx.train.run import machine
 
 HERE = Path(__file__).parent
@@ -22,9 +24,21 @@ def trained(work: Path, name: str, method: Any, data: Data, **settings: Any) -> 
     out = work / name
     if (out / "run.json").exists() and json.loads((out / "run.json").read_text())["status"] == "finished":
         return recipes.load_run(out)
-    run = fit(method, data, out=out, resume=(out / "state" / "state.safetensors").exists(), **settings)
+    resume = (out / "state" / "state.safetensors").exists()
+    run = fit(method, data, out=out, resume=resume, force=not resume, **settings)
     assert run.folder
     return run
+
+
+def centred(method: Method, data: Data) -> Method:
+    """The output bias at the logit of the mean pixel, as in the paper's code: Adam would take an epoch to get there."""
+    mean = data.train.x(slice(0, 10_000), torch.Generator().manual_seed(0)).mean(0).clamp(1e-3, 1 - 1e-3)
+    layers: Any = method.model.decoder
+    while hasattr(layers, "net"):
+        layers = layers.net
+    with torch.no_grad():
+        layers[-1].bias.copy_(torch.logit(mean).flatten())
+    return method
 
 
 def kept(work: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
