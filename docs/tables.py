@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,65 @@ def method_page(name: str) -> str:
         f"# {row.title}\n\n{row.reference}\n\n```text\n{formula}\n```\n\n{paragraphs}\n\n"
         f"```bash\nlogpx train {name} DATA\n```\n\n"
         f"| option | default | meaning |\n|---|---|---|\n{options}\n\n"
-        f"Read it in this order, or print it on one page with `logpx show {name}`:\n\n{reading}\n"
+        f"Read it in this order, or print it on one page with `logpx show {name}`:\n\n{reading}\n\n## Measured\n\n"
+        + "\n".join(map(measured_section, evidence_of(name)))
     )
+
+
+# --- what was measured -------------------------------------------------------------------------------------------------
+
+#: of a file in evidence/: what stands in the sentences around the table, or is too long for it
+TOLD = ("recipe", "data", "settings", "unit", "command", "machine", "paper", "source", "target", "mean within target")
+LONG = ("runs", "values", "training terms, last epoch", "terms at the end", "minutes")
+
+
+def evidence_of(name: str) -> list[dict[str, Any]]:
+    """Every file in evidence/ that is about this recipe."""
+    files = (json.loads(path.read_text()) for path in sorted((ROOT / "evidence").glob("*.json")))
+    return [value for value in files if value["recipe"] == name]
+
+
+def measured_section(value: dict[str, Any]) -> str:
+    """One file of evidence as prose and a table: data, settings, our figures beside the paper's, the command."""
+    said = {key: text for key, text in value.items() if key not in TOLD and isinstance(text, str)}
+    rows = [row for key, found in value.items() if key not in (*TOLD, *said) for row in figures(found, key)]
+    table = "\n".join(f"| {what.replace('|', chr(92) + '|')} | {number} |" for what, number in rows)
+    paper = "; ".join(figure for figure in flat(value.get("paper")))
+    source = f" ({value['source']})" if "source" in value else ""
+    notes = "".join(f" {key[0].upper()}{key[1:]}: {text.rstrip('.')}." for key, text in said.items())
+    return (
+        f"{value['data']}. {value['settings']}. Unit: {value['unit']}.\n\n"
+        f"| | mean +- its standard error over seeds |\n|---|---|\n{table}\n\n"
+        + (f"Published: {paper}{source}." if paper else "")
+        + notes
+        + f"\n\n```bash\n{value['command']}\n```\n"
+    ).replace("<", "&lt;")
+
+
+def figures(found: Any, name: str) -> Iterator[tuple[str, str]]:
+    """(what, how much) of each number in a file of evidence, nested names joined."""
+    if isinstance(found, dict) and {"mean", "standard_error"} <= found.keys():
+        yield name, plus_minus(found, digits=2 if abs(found["mean"]) >= 1 else 4)
+        found = {
+            key: more for key, more in found.items() if key not in ("n", "blocks", "mean", "standard_error", "paper")
+        }
+    if isinstance(found, dict):
+        for key, more in found.items():
+            if key not in LONG:
+                yield from figures(more, f"{name}, {key}" if key != "over seeds" else name)
+    elif isinstance(found, float):
+        yield name, f"{found:.6g}"
+    elif found is not None:
+        yield name, str(found)
+
+
+def flat(paper: Any, name: str = "") -> Iterator[str]:
+    """What the paper reports, in one line."""
+    if isinstance(paper, dict):
+        for key, value in paper.items():
+            yield from flat(value, f"{name} {key}".strip())
+    elif paper is not None:
+        yield f"{name} {paper}".strip()
 
 
 def measured_table() -> str:
@@ -63,12 +121,11 @@ def evidence(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "evidence" / f"{name}.json").read_text())
 
 
-def plus_minus(found: dict[str, Any], sign: int = 1) -> str:
-    """Mean over seeds and its standard error, where there are several."""
-    error = found["standard_error"]
-    return f"{sign * found['mean']:.2f}" + (
-        f" +- {error:.2f} ({found['n']} seeds)" if error is not None else " (1 seed)"
-    )
+def plus_minus(found: dict[str, Any], sign: int = 1, digits: int = 2) -> str:
+    """Mean over seeds, or over blocks of rows, and its standard error where there are several."""
+    error, mean = found["standard_error"], f"{sign * found['mean']:.{digits}f}"
+    several = f"{found['n']} seeds" if "n" in found else f"{found['blocks']} blocks of rows"
+    return f"{mean} +- {error:.{digits}f} ({several})" if error is not None else f"{mean} (1 seed)"
 
 
 def write_readme() -> None:

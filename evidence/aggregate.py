@@ -29,7 +29,8 @@ def _apart(a: Tensor, b: Tensor, width: Tensor) -> dict[str, Any]:
     """Unbiased MMD^2 in ten independent blocks: their mean and its standard error."""
     kernel = partial(maths.gaussian_kernel, width=width)
     values = [maths.mmd2(x, y, kernel).item() for x, y in zip(a.chunk(10), b.chunk(10), strict=True)]
-    return {key: value for key, value in over_seeds(values).items() if key != "values"}
+    over = over_seeds(values)
+    return {"blocks": over["n"], "mean": over["mean"], "standard_error": over["standard_error"]}
 
 
 def _pictures(run: Run, n: int = 5000) -> Tensor:

@@ -212,8 +212,11 @@ def _train_options(
     ],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.  [default: the recipe's]")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step.  [default: the recipe's]")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of Adam.  [default: the recipe's]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer.  [default: the recipe's]")] = None,
     schedule: Annotated[Literal["constant", "cosine"] | None, typer.Option(help="Of the learning rate.")] = None,
+    optimizer: Annotated[
+        Literal["adam", "muon"] | None, typer.Option(help="muon: fewer steps are needed, each of them longer.")
+    ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better held-out loss.")
@@ -336,7 +339,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     given["context"] = given["context"] or ("label" if row.conditional else None)
     data = _load(given, options.get("likelihood", "gaussian"))
     out = given["out"] or _free_folder(row.name, data, given["resume"])
-    names = "epochs batch_size learning_rate schedule clip patience seed device precision compile threads"
+    names = "epochs batch_size learning_rate schedule optimizer clip patience seed device precision compile threads"
     passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
     method = row.build(data, seed=given["seed"], **options)
     with _resumable(sys.argv[1:], out):

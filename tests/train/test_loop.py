@@ -480,6 +480,7 @@ def test_a_held_out_loss_that_is_no_number(scripted: Callable[..., None], tmp_pa
         ({"precision": "half"}, "precision is 'half'"),
         ({"compile": "maybe"}, "compile is 'maybe'"),
         ({"schedule": "linear"}, "schedule is 'linear'"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'"),
         ({"device": "nope"}, "device 'nope'"),
         ({"resume": True}, "nothing to resume"),
     ],
@@ -512,6 +513,7 @@ class Readbacks(TorchDispatchMode):
     [
         ("vae", {}, {}),
         ("vae", {}, {"clip": 1.0, "schedule": "cosine"}),
+        ("vae", {}, {"optimizer": "muon"}),
         ("vae", {"sigma": "optimal"}, {}),
         ("vae", {"warmup": 1000}, {}),
         ("iwae", {}, {}),

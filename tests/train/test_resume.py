@@ -69,6 +69,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[], Data], dict[str, Any]]]
     "optimal sigma": ("vae", {"latent": 2, "hidden": (8,), "sigma": "optimal"}, reals, {"learning_rate": 0.01}),
     "warm-up": ("vae", {"latent": 2, "hidden": (8,), "warmup": 13}, reals, {}),
     "cosine": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"schedule": "cosine"}),
+    "muon": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"optimizer": "muon", "schedule": "cosine"}),
     "save every 2": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"save_every": 2}),
     "float64, clip": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"precision": "float64", "clip": 0.5}),
     "overfit": ("vae", {"latent": 2, "hidden": (16,)}, reals, {"learning_rate": 0.05}),

@@ -26,7 +26,8 @@ from logpx.train.dry_run import dry_run
 from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device, should_compile
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
-from logpx.train.method import Method, Schedule
+from logpx.train.method import Method, Optimizer, Schedule
+from logpx.train.optimizer import Together, adam, muon
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 
@@ -39,6 +40,7 @@ def fit(
     batch_size: int | None = None,
     learning_rate: float | None = None,
     schedule: Schedule | None = None,
+    optimizer: Optimizer | None = None,
     clip: float | None = None,
     patience: int | None = None,
     seed: int = 0,
@@ -64,7 +66,7 @@ def fit(
     _check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "clip": clip, "patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "patience": patience}
     training = replace(method.training, **{k: v for k, v in given.items() if v is not None})
     method = replace(method, training=training)
     place, dtype = find_device(device), dtype_of(precision)
@@ -120,26 +122,23 @@ class _Loop:
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
         self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
-        self.optimizer = self._adam(like.device)
+        self.optimizer = self._optimizer()
         self.epoch, self.step, self.stale = 0, 0, 0
         self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
         self.best, self.best_epoch, self.best_weights = math.inf, 0, self._weights()
         self.trace = Trace(self.model, data.held_out if len(data.held_out) else data.train, self.training.epochs)
         self.folder: Folder | None = None
 
-    def _adam(self, device: torch.device) -> torch.optim.Optimizer | None:
-        parameters = [p for part in (self.model, self.objective) for p in part.parameters()]
-        learned = [p for p in parameters if p.requires_grad and not getattr(p, "moves_itself", False)]
+    def _optimizer(self) -> torch.optim.Optimizer | Together | None:
         if self.method.solve:
             return None
+        parts = (self.model, self.objective)
+        learned = [p for part in parts for p in part.parameters() if p.requires_grad]
+        learned = [p for p in learned if not getattr(p, "moves_itself", False)]
         if not learned:
             raise UserError("This model has no parameter that training could move.")
-        rates = {p: getattr(p, "rate", 1.0) for p in learned}  # a critic or a curvature may move at a pace of its own
-        groups = [
-            {"params": [p for p in learned if rates[p] == rate], "lr": rate * self.training.learning_rate, "rate": rate}
-            for rate in dict.fromkeys(rates.values())
-        ]
-        return torch.optim.Adam(groups, fused=device.type in ("cpu", "cuda"))
+        rate = self.training.learning_rate
+        return muon(learned, rate, parts) if self.training.optimizer == "muon" else adam(learned, rate)
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from logpx.model import VAE
 from logpx.objectives import Objective
 
 Schedule = Literal["constant", "cosine"]
+Optimizer = Literal["adam", "muon"]
 Solver = Callable[[VAE, Tensor], Iterator[dict[str, float]]]
 Finish = Callable[[VAE, Split], None]
 
@@ -21,6 +22,7 @@ class Training:
     """How the loop runs. A recipe gives its method's defaults; `fit` and the command line may override each.
 
     schedule  "constant", or "cosine": the learning rate falls to zero along half a cosine over the whole run.
+    optimizer "adam", or "muon" for the matrices of linear layers, which needs fewer steps and longer ones.
     clip      largest norm of the gradient, None for no clipping.
     patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
     encoder_steps  at most so many steps of the encoder alone before each of the decoder alone, while the mutual
@@ -31,6 +33,7 @@ class Training:
     batch_size: int = 128
     learning_rate: float = 1e-3
     schedule: Schedule = "constant"
+    optimizer: Optimizer = "adam"
     clip: float | None = None
     patience: int | None = None
     encoder_steps: int = 0
@@ -44,8 +47,9 @@ class Training:
                 raise UserError(f"{name} is {value}: it must be a positive number.")
         if self.encoder_steps < 0:
             raise UserError(f"encoder_steps is {self.encoder_steps}: it must be 0 or more.")
-        if self.schedule not in get_args(Schedule):
-            raise UserError(f"schedule is {self.schedule!r}: it must be one of {', '.join(get_args(Schedule))}.")
+        for name, kind in (("schedule", Schedule), ("optimizer", Optimizer)):
+            if getattr(self, name) not in get_args(kind):
+                raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(get_args(kind))}.")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""What moves the parameters (floor 6): Adam, or Muon for the matrices of linear layers and Adam for everything else."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from logpx.errors import UserError
+
+
+class Together:
+    """Several optimisers that step as one."""
+
+    def __init__(self, *optimizers: torch.optim.Optimizer) -> None:
+        self.optimizers = optimizers
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self.optimizers for group in optimizer.param_groups]
+
+    def step(self) -> None:
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(i): optimizer.state_dict() for i, optimizer in enumerate(self.optimizers)}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        for i, optimizer in enumerate(self.optimizers):
+            optimizer.load_state_dict(saved[str(i)])
+
+
+def adam(learned: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), fused; each parameter at its own multiple of the learning rate."""
+    fused = learned[0].device.type in ("cpu", "cuda")
+    return torch.optim.Adam(groups(learned, learning_rate), lr=learning_rate, fused=fused)
+
+
+def muon(
+    learned: Sequence[Tensor], learning_rate: float, parts: Iterable[nn.Module]
+) -> torch.optim.Optimizer | Together:
+    """Muon (Jordan et al. 2024) for the weights of linear layers, Adam for the rest.
+
+    Its momentum is replaced by the nearest orthogonal matrix, scaled to the size of an Adam update (Liu et al. 2025,
+    arXiv:2502.16982), so one learning rate serves both. It needs fewer steps and longer ones: worth it where a step is long
+    already, as with many draws of z per row.
+    """
+    if not hasattr(torch.optim, "Muon"):
+        raise UserError(
+            f"optimizer 'muon' came with torch 2.9, and this is {torch.__version__}: upgrade, or take 'adam'."
+        )
+    linear = {m.weight for part in parts for m in part.modules() if type(m) is nn.Linear}
+    matrices, rest = [p for p in learned if p in linear], [p for p in learned if p not in linear]
+    if not matrices:
+        return adam(learned, learning_rate)
+    how: dict[str, Any] = {"weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
+    first = torch.optim.Muon(groups(matrices, learning_rate), lr=learning_rate, **how)
+    return Together(first, adam(rest, learning_rate)) if rest else first
+
+
+def groups(learned: Sequence[Tensor], learning_rate: float) -> list[dict[str, Any]]:
+    """Parameters by their `rate`, a multiple of the learning rate: a critic or a curvature may have a pace of its own."""
+    rates = {p: getattr(p, "rate", 1.0) for p in learned}
+    return [
+        {"params": [p for p in learned if rates[p] == rate], "lr": rate * learning_rate, "rate": rate}
+        for rate in dict.fromkeys(rates.values())
+    ]
