@@ -9,9 +9,11 @@ import numpy as np
 from logpx.data import protocols
 from logpx.data.arrays import place
 from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
-from logpx.data.build import arrange, decide, levels_of
+from logpx.data.build import arrange
 from logpx.data.columns import LABEL, encoded
 from logpx.data.facts import scan
+from logpx.data.kinds import decide
+from logpx.data.mixed import levels_of
 from logpx.data.sources import read
 from logpx.errors import UserError
 
