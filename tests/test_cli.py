@@ -15,6 +15,8 @@ import torch
 import typer
 
 from logpx import cli, data, recipes, verify
+from logpx.cli import threads
+from logpx.cli.runs import reopen
 from logpx.recipes import load_run
 from logpx.recipes import page as recipe_page
 
@@ -517,7 +519,7 @@ def test_a_run_reloads_the_same_rows(
     other = place / "elsewhere"
     os.chdir(other)  # the path that was given was relative to another folder
     try:
-        _, again = cli._reopen(folder)
+        _, again = reopen(folder)
     finally:
         os.chdir(place)
     assert again.checksum == first.checksum
@@ -588,7 +590,7 @@ def test_threads_sleep_only_where_other_processes_stay_busy(
     looks = iter(running)
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    monkeypatch.setattr(cli, "_running", lambda pause: next(looks))
+    monkeypatch.setattr(threads, "_running", lambda pause: next(looks))
     cli.calm_threads()
     assert os.environ.get("GOMP_SPINCOUNT") == policy
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
@@ -596,7 +598,7 @@ def test_threads_sleep_only_where_other_processes_stay_busy(
 
 def test_a_users_own_wait_policy_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    monkeypatch.setattr(cli, "_running", lambda pause: 9)
+    monkeypatch.setattr(threads, "_running", lambda pause: 9)
     cli.calm_threads()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from logpx import recipes
-from logpx.cli import _option, _train_options
+from logpx.cli.train import _option, _train_options
 from logpx.data import Data, from_array
 from logpx.evaluate import at_rest
 from logpx.recipes import RECIPES, load_run

@@ -1,0 +1,5 @@
+"""python -m logpx.cli (floor 8)."""
+
+from logpx.cli.main import main
+
+main()

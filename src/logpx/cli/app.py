@@ -1,0 +1,48 @@
+"""The program's frame (floor 8): what its verbs are entered into, and how they print. Nothing here imports torch."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Variational autoencoders, measured: every number in nats per data point, with an error bar.\n\n"
+    "Example: logpx train vae mnist --latent 2",
+)
+
+
+class StoppedError(Exception):
+    """Ctrl-C in the middle of training, with the command that goes on."""
+
+
+def print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def progress(label: str) -> Callable[[int, int], None] | None:
+    """A counter on a terminal, rewritten in place; nothing where no one watches."""
+    if not sys.stderr.isatty():
+        return None
+
+    def tell(done: int, total: int) -> None:
+        end = "\r" if done < total else "\r\033[K"
+        print(f"\r{label}: {done:,} of {total:,} points", end=end, file=sys.stderr, flush=True)
+
+    return tell

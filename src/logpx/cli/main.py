@@ -1,0 +1,76 @@
+"""The program (floor 8): runs a verb and turns errors into a sentence and an exit code.
+
+Each verb prints its result on standard output, everything else on standard error; `--json` prints one JSON object
+and nothing else. An error that a user can cause is one sentence and exit code 2; Ctrl-C is 130.
+"""
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+import logpx
+from logpx.cli import methods, runs, train  # noqa: F401 - each enters its verbs
+from logpx.cli.app import StoppedError, app
+from logpx.cli.threads import calm_threads
+from logpx.errors import UserError
+
+#: the frozen list of verbs; a test compares it with what the program offers
+VERBS = ("list", "show", "train", "evaluate", "sample", "impute", "report", "verify")
+
+
+def main() -> None:
+    """The program: runs the verb and turns errors into a sentence and an exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; returns its exit code (0, 2 for the user's errors, 130 for Ctrl-C)."""
+    calm_threads()
+    try:
+        code = int(app(arguments, prog_name="logpx", standalone_mode=False) or 0)
+        return _complain("Stopped.", code) if code == 130 else code
+    except UserError as error:
+        return _complain(str(error))
+    except StoppedError as error:
+        return _complain(str(error), 130)
+    except KeyboardInterrupt:
+        return _complain("Stopped.", 130)
+    except OSError as error:
+        return _complain(_about_files(error))
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            return _complain("Stopped.", 130)
+        if (message := getattr(error, "format_message", None)) is None:
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message(), file=sys.stderr)
+            return 2
+        return _complain(_sentence(message()))
+
+
+def _complain(text: str, code: int = 2) -> int:
+    print(f"logpx: {text}", file=sys.stderr)
+    return code
+
+
+def _sentence(text: str) -> str:
+    """The command-line parser's message as one line with a full stop."""
+    text = " ".join(text.replace("Value error, ", "").split())
+    return text if text.endswith((".", "'", "?")) else f"{text}."
+
+
+def _about_files(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full{where}: free some room and go on with --resume; what was saved before is whole."
+    return f"{error.strerror or error}{where}."
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show_version:
+        print(logpx.__version__)

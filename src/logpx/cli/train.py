@@ -1,0 +1,281 @@
+"""The verb train (floor 8): a command for each recipe, its options the recipe's and those of training."""
+
+import inspect
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from typer.core import TyperGroup
+
+from logpx.cli.app import JSON, StoppedError, app, print_json
+from logpx.cli.results import judged, write_report
+from logpx.errors import UserError
+
+if TYPE_CHECKING:
+    from logpx.data import Data
+    from logpx.evaluate import CodeEvidence, Evidence
+    from logpx.recipes import Recipe
+    from logpx.train import Run
+
+
+class RecipeGroup(TyperGroup):
+    """`logpx train RECIPE`: the commands are the table of recipes, their options the recipes' signatures."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from logpx.recipes import RECIPES
+
+        return list(RECIPES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from logpx.recipes import find
+
+        row = find(cmd_name)
+        one = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=app.info.context_settings)
+        one.command(row.name, help=_help_of(row), short_help=row.title)(_train_command(row))
+        return typer.main.get_command(one)
+
+
+app.add_typer(
+    typer.Typer(cls=RecipeGroup, no_args_is_help=True, rich_markup_mode=None),
+    name="train",
+    help="Train a recipe on data and keep the run. Example: logpx train vae mnist --latent 2",
+)
+
+
+def _help_of(row: "Recipe") -> str:
+    """The recipe's docstring with an example; \\b keeps its lines as they are."""
+    text, _ = row.text
+    return "\n\n".join(
+        f"\b\n{paragraph}" for paragraph in [*text.split("\n\n"), f"Example: logpx train {row.name} mnist"]
+    )
+
+
+def _train_options(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A named set (logpx list), a file, or a folder of images.")
+    ],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.  [default: the recipe's]")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.  [default: the recipe's]")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the optimizer.  [default: the recipe's]")] = None,
+    schedule: Annotated[Literal["constant", "cosine"] | None, typer.Option(help="Of the learning rate.")] = None,
+    optimizer: Annotated[
+        Literal["adam", "muon"] | None, typer.Option(help="muon: fewer steps are needed, each of them longer.")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better held-out loss.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the weights, the order and the noise.")] = 0,
+    protocol: Annotated[
+        str | None, typer.Option(help="How pixels become numbers: dynamic, grey, threshold, static, integer.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="What the numbers are, if not as inferred: binary, grey, real, ...")
+    ] = None,
+    held_out: Annotated[str | None, typer.Option(help="Fraction or count of rows that choose the epoch.")] = None,
+    test: Annotated[str | None, typer.Option(help="Fraction or count of rows that only `evaluate` sees.")] = None,
+    label: Annotated[str | None, typer.Option(help="The column that colours pictures.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=KIND,...", help="Kinds of columns, if not as inferred: age=real,city=categorical."),
+    ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="What to condition on: label, or columns (age,city).  [default: label for conditional recipes]"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
+    precision: Annotated[
+        Literal["float64", "float32", "medium"],
+        typer.Option(help="medium: matrix products may round to bfloat16."),
+    ] = "float32",
+    compile: Annotated[
+        Literal["auto", "yes", "no"], typer.Option(help="Capture the step as one compiled graph.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Threads of the arithmetic.  [default: torch's]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.  [default: runs/RECIPE-DATA]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the run in --out.")] = False,
+    save_every: Annotated[int, typer.Option(help="Epochs between two saves.")] = 1,
+    evidence_samples: Annotated[int, typer.Option(min=1, help="k of the L_k printed at the end.")] = 100,
+    report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Only its signature is used: the options that every recipe shares."""
+
+
+def _train_command(row: "Recipe") -> Callable[..., None]:
+    """A function whose signature is the recipe's options followed by the shared ones: typer reads nothing else."""
+    shared = list(inspect.signature(_train_options).parameters.values())
+    names = {p.name for p in shared}
+    assert not names & row.options.keys(), (
+        f"{row.name} has an option that training has too: {names & row.options.keys()}"
+    )
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    _, meaning = row.text
+    own = [
+        p.replace(kind=either, annotation=_option(p, meaning.get(p.name)), default=_default(p))
+        for p in row.options.values()
+    ]
+
+    def command(**given: Any) -> None:
+        options = {name: value for name, value in given.items() if name in row.options}
+        _train(row, options, {name: value for name, value in given.items() if name in names})
+
+    signature = inspect.Signature([shared[0], *own, *shared[1:]])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+    return command
+
+
+def _option(p: inspect.Parameter, meaning: str | None = None) -> Any:
+    """A recipe option's type as typer understands it; a type it does not know travels as text to pydantic."""
+    kind = p.annotation
+    if kind in (int, float, bool, str) or get_origin(kind) is Literal:
+        return Annotated[kind, typer.Option(help=meaning)]
+    if kind == tuple[int, ...]:
+        return Annotated[str, typer.Option(metavar="INT,INT,...", help=meaning)]
+    return Annotated[str, typer.Option(metavar=_spelled(kind), help=meaning)]
+
+
+def _spelled(kind: Any) -> str:
+    """float | Literal["shared", "pixel"] -> FLOAT|shared|pixel."""
+    parts = [
+        get_args(a) if get_origin(a) is Literal else (getattr(a, "__name__", str(a)).upper(),) for a in get_args(kind)
+    ]
+    return "|".join(str(name) for names in parts for name in names if name != "NONETYPE")
+
+
+def _default(p: inspect.Parameter) -> Any:
+    if isinstance(p.default, tuple):
+        return ",".join(map(str, p.default))
+    return p.default if isinstance(p.default, int | float | bool | str | None) else str(p.default)
+
+
+def _typed(row: "Recipe", options: dict[str, Any]) -> dict[str, Any]:
+    """Text such as 400,200 back to a tuple; everything else is checked by the recipe itself."""
+    tuples = {name for name, p in row.options.items() if p.annotation == tuple[int, ...]}
+    return {name: _integers(name, value) if name in tuples else _number(value) for name, value in options.items()}
+
+
+def _number(value: Any) -> Any:
+    """A number that travelled as text because it might have been a word: --sigma 0.5."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _integers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise UserError(f"--{name} is {text!r}: give whole numbers with commas between, such as 400,200.") from None
+
+
+def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
+    """Load, build, fit, evaluate, report: the whole of `logpx train`."""
+    from logpx.train import fit
+
+    options = _typed(row, options)
+    given["context"] = given["context"] or ("label" if row.conditional else None)
+    data = _load(given, options.get("likelihood", "gaussian"))
+    out = given["out"] or _free_folder(row.name, data, given["resume"])
+    names = "epochs batch_size learning_rate schedule optimizer clip patience seed device precision compile threads"
+    passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
+    method = row.build(data, seed=given["seed"], **options)
+    with _resumable(sys.argv[1:], out):
+        run = fit(method, data, out=out, show=not given["quiet"], **passed)
+    split = data.judge
+    found = judged(run, getattr(data, split), show=not given["quiet"], samples=given["evidence_samples"])
+    page = write_report(run, data, found) if given["report"] else None
+    _announce(run, split, found, page, given["as_json"])
+
+
+def _load(given: dict[str, Any], likelihood: str) -> "Data":
+    from logpx.data import PICTURES, load
+    from logpx.likelihoods import PROTOCOL
+
+    wanted: dict[str, Any] = {name: _share(name, given[name]) for name in ("held_out", "test")}
+    protocol = given["protocol"]
+    if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
+        protocol = PROTOCOL.get(likelihood, "grey")
+    wanted |= {name: given[name] for name in ("kind", "label", "context")}
+    return load(given["data"], protocol=protocol, columns=_kinds(given["columns"]), **wanted)
+
+
+def _kinds(text: str | None) -> dict[str, str]:
+    """{"age": "real"} of age=real; a comma or an equals sign in a column's name is its own."""
+    kinds: dict[str, str] = {}
+    for part in (text or "").split(","):
+        name, sign, kind = part.rpartition("=")
+        if text and not sign:
+            raise UserError(f"--columns is {text!r}: give pairs such as age=real,city=categorical.")
+        if text:
+            kinds[name.strip()] = kind.strip()
+    return kinds
+
+
+def _share(name: str, text: str | None) -> float | int | None:
+    if text is None:
+        return None
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        flag = name.replace("_", "-")
+        raise UserError(f"--{flag} is {text!r}: give a fraction such as 0.1 or a number of rows.") from None
+
+
+def _free_folder(recipe: str, data: "Data", resume: bool) -> Path:
+    """runs/vae-mnist, or the first of runs/vae-mnist-2, -3, ... that does not exist."""
+    stem = f"{recipe}-{Path(data.name).stem}".lower().replace(" ", "-")
+    if resume:
+        raise UserError(f"Which run goes on? Name its folder with --out, such as --out runs/{stem}.")
+    names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, 10_000))
+    return next(path for name in names if not (path := Path("runs") / name).exists())
+
+
+@contextmanager
+def _resumable(arguments: list[str], out: Path) -> Any:
+    """Ctrl-C in the middle of training says how to go on; what was saved stays."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (out / "state" / "state.safetensors").exists():
+            raise
+        again = [a for a in arguments if a not in ("--resume", "--force")]
+        again += [] if any(a == "--out" or a.startswith("--out=") for a in again) else ["--out", str(out)]
+        raise StoppedError(
+            f"Stopped; the finished epochs are kept, go on with 'logpx {shlex.join(again)} --resume'."
+        ) from None
+
+
+def _announce(
+    run: "Run", split: str, found: "Evidence | CodeEvidence | None", page: Path | None, as_json: bool
+) -> None:
+    said = {
+        "run": str(run.folder),
+        "recipe": run.info["recipe"],
+        "data": run.info["data"]["name"],
+        "protocol": run.info["data"]["protocol"],
+        "best": run.best,
+        "split": split,
+        "evidence": found.summary() if found and run.model.has_evidence else None,
+        "report": page and str(page),
+    }
+    if found and not run.model.has_evidence:
+        said["code_evidence"] = found.summary()
+    if as_json:
+        return print_json(said)
+    print(f"{said['recipe']} on {said['data']} ({said['protocol']}), best epoch {run.best_epoch}, run {said['run']}")
+    if found:
+        print(f"{split.replace('_', '-')} set: {found}")
+    if page:
+        print(f"report: {page}")
+    return None
