@@ -87,6 +87,22 @@ def test_a_chain_of_normals_is_the_joint_normal(turned):
     assert chain.mean.tolist() == pytest.approx(mean.tolist(), abs=1e-12)  # antithetic noise: exact where b is linear
 
 
+@pytest.mark.parametrize("D", [1, 2, 5])
+def test_the_mean_of_the_second_layer_is_exact_for_odd_functions_and_errs_for_even_ones_as_32_draws_do(D):
+    """Odd and even about the mean of the first layer; the errors are in standard deviations of E[b|a]."""
+    first = Independent(Normal(torch.full((D,), 0.5).double(), torch.full((D,), 2.0).double()), 1)
+    root = math.sqrt((1 + math.exp(-8)) / 2 - math.exp(-4))
+    cases = {
+        "odd": (lambda e: e**3 + torch.sin(e), 0.0, 1.0, 1e-12),
+        "square": (lambda e: e**2, 1.0, math.sqrt(2), 3 / math.sqrt(32)),
+        "size": (lambda e: e.abs(), math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi), 3 / math.sqrt(32)),
+        "cosine": (lambda e: torch.cos(2 * e), math.exp(-2), root, 3 / math.sqrt(32)),
+    }
+    for f, mean, sd, most in cases.values():
+        chain = Chain(first, lambda a, f=f: Independent(Normal(f((a - 0.5) / 2), torch.ones_like(a)), 1), (D, D))
+        assert ((chain.mean[D:] - mean).abs() / sd).max().item() <= most
+
+
 def test_shapes_and_which_layer_is_where():
     model = small((3, 2))
     d = model.draw(bits(4), 5)

@@ -48,7 +48,9 @@ class Chain(Distribution):
         """(E a, E_a E[b|a]), the latter over 64 draws of a normal a whose noise is fixed and the same for all points.
 
         Equal noise makes the mean of b vary over points only as far as the law of a does: units then count as active
-        for that alone. Against the exact mean it errs by at most an eighth of the standard deviation of E[b|a].
+        for that alone. Each draw has its mirror image, so the part of E[b|a] that is odd about E a is averaged exactly;
+        the even part g is averaged over 32 draws, an error of the order of sd(g)/sqrt(32) = 0.18 sd(g), the same for all
+        points (found: 0.20 sd for cos 2a and 0.16 for a^2 where a is one standard normal number).
         """
         a = self.first
         noise = torch.randn(_DRAWS // 2, self.dims[0], generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -214,6 +214,8 @@ def test_it_trains_by_gradient_too() -> None:
     [
         (data(), 0, "latent is 0: give a whole number from 1 to 5"),
         (data(), 6, "latent is 6: give a whole number from 1 to 5"),
+        (data(), 1.5, "latent is 1.5: give a whole number"),
+        (data(), math.nan, "latent is nan: give a whole number"),
         (data(4), 3, "The data vary in 3 directions only"),
         (data().index_fill(1, torch.tensor([3]), 0.1), 2, "Column 3 is constant, .*: drop it"),
         (data().index_fill(0, torch.tensor([3]), math.nan), 2, "Row 3 holds a value that is nan"),

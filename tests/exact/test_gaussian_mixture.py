@@ -273,6 +273,17 @@ def test_an_emptied_component_returns_to_the_prior() -> None:
     [
         (data(), {"components": 0}, "components is 0: give a whole number from 1 to 300"),
         (data(5), {"components": 6}, "from 1 to 5, the number of rows"),
+        (data(), {"components": 2.5}, "components is 2.5: give a whole number"),
+        (data(), {"components": math.nan}, "components is nan: give a whole number"),
+        (data(), {"components": 2, "start": torch.full((300, 2), math.nan)}, "probabilities that sum to one"),
+        (data(), {"components": 2, "prior": some_prior()._replace(mean=torch.tensor([math.nan, 0]))}, "number finite"),
+        (data(), {"components": 2, "prior": some_prior()._replace(alpha=math.inf)}, "number finite"),
+        (data(), {"components": 2, "prior": some_prior()._replace(nu=math.nan)}, "number finite"),
+        (
+            data(),
+            {"components": 2, "prior": some_prior()._replace(covariance=math.nan * torch.eye(2))},
+            "number finite",
+        ),
         (data(), {"components": 2, "start": torch.ones(300, 2)}, "300 rows of 2 probabilities that sum to one"),
         (data(), {"components": 2, "start": torch.ones(300, 3) / 3}, "300 rows of 2 probabilities"),
         (data(), {"components": 2, "prior": some_prior(3)}, "The prior does not fit 2 columns"),

@@ -167,6 +167,49 @@ def test_a_table_with_impossible_cells_is_refused() -> None:
         mean_field.table(torch.tensor([0.0, -math.inf]))
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        [torch.ones(2)],
+        [torch.ones(2), torch.ones(2)],
+        [torch.ones(2), torch.ones(3), torch.ones(1)],
+        [torch.ones(2), torch.ones(1, 3)],
+        [torch.tensor([-1.0, 2.0]), torch.ones(3)],
+        [torch.zeros(2), torch.ones(3)],
+        [torch.tensor([math.nan, 1.0]), torch.ones(3)],
+        [torch.ones(2), torch.tensor([math.inf, 1.0, 1.0])],
+    ],
+)
+def test_a_start_that_is_no_factor_for_each_axis_is_refused(start: list[Tensor]) -> None:
+    with pytest.raises(UserError, match="2 vectors of lengths"):
+        mean_field.table(torch.zeros(2, 3), start)
+
+
+def test_a_start_is_divided_by_its_sum_and_may_be_whole_numbers() -> None:
+    log_joint = random_table(2, 3)
+    values = [
+        list(mean_field.table(log_joint, [factor * torch.tensor([1, 3]), factor * torch.tensor([1, 1, 2])], 3))[-1][1]
+        for factor in (1, 7)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("mean", "start", "sentence"),
+    [
+        ([math.nan, 0.0], None, "mean must be a vector of finite"),
+        ([0.0, 0.0], [0.0, math.nan], "vector of 2 finite numbers"),
+        ([0.0, 0.0], [0.0, 0.0, 0.0], "vector of 2 finite numbers"),
+    ],
+)
+def test_a_mean_or_a_start_that_is_none_is_refused(mean: list, start: list | None, sentence: str) -> None:
+    given = None if start is None else torch.tensor(start, dtype=torch.float64)
+    with pytest.raises(UserError, match=sentence):
+        mean_field.gaussian(GaussianTarget(torch.tensor(mean).double(), torch.eye(2).double()), given)
+    with pytest.raises(UserError, match="sweeps is 0"):
+        mean_field.gaussian(target(), sweeps=0)
+
+
 # --- the page ---
 
 

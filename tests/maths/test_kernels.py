@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import integrate, stats
 
 from logpx import maths
 
@@ -104,3 +105,21 @@ def test_the_median_distance_is_that_between_different_points():
     a, b = torch.tensor([[0.0], [1.0]]), torch.tensor([[3.0], [7.0]])
     assert maths.median_distance(a, b).item() == 3  # of 1, 2, 3, 4, 6, 7: torch takes the lower of the middle two
     assert not maths.median_distance(a.requires_grad_(), b).requires_grad
+
+
+def imq_by_quadrature(mean, variance, base):
+    """E sum_s C/(C + t^2), C = base s, over the difference t ~ N(mean, variance) of two points on the line."""
+    law = stats.norm(mean, math.sqrt(variance))
+
+    def integrand(t):
+        return law.pdf(t) * sum(base * s / (base * s + t * t) for s in maths.SCALES)
+
+    return integrate.quad(integrand, mean - 12 * law.std(), mean + 12 * law.std(), points=[0.0], limit=200)[0]
+
+
+@pytest.mark.parametrize(("mean", "sigma"), [(0.0, 1.0), (1.0, 1.0), (0.5, 0.3)])
+def test_the_inverse_multiquadratic_of_two_normals_has_the_mean_of_the_quadrature(mean, sigma):
+    value, error = repeated(mean, sigma, lambda distances: maths.inverse_multiquadratic(distances, 2.0), 1)
+    within = imq_by_quadrature(0.0, 2.0, 2.0) + imq_by_quadrature(0.0, 2 * sigma**2, 2.0)
+    assert abs(value - (within - 2 * imq_by_quadrature(mean, 1 + sigma**2, 2.0))) < 4 * error
+    assert error < 0.02

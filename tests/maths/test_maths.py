@@ -335,3 +335,34 @@ def test_logits_far_out_keep_value_and_gradient_finite_in_float32(function, a, s
     (gradient,) = torch.autograd.grad(value.sum(), logits)
     assert bool(value.isfinite().all())
     assert bool(gradient.isfinite().all())
+
+
+# --- power means in log space ---------------------------------------------------------------------------------------
+
+
+def power_mean(a, p):
+    """1/p log mean exp(p a) in 80-digit decimals."""
+    with localcontext(prec=80):
+        return float((sum((Decimal(p) * Decimal(x)).exp() for x in a) / len(a)).ln() / Decimal(p))
+
+
+@pytest.mark.parametrize("power", [1e-16, 1e-9, 1e-6, 1e-4, 1e-2, 0.1, 1.0, 3.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_power_mean_is_exact_however_small_its_power(power, sign):
+    """In float32 to the rounding of numbers near -100, 8e-6; and its gradient, the normalised p-th powers."""
+    for dtype, tolerance in ((torch.float64, 1e-13), (torch.float32, 2.5e-5)):
+        a = -115 + 30 * torch.rand(40, generator=torch.Generator().manual_seed(0))
+        a = a.to(dtype).requires_grad_()
+        value = maths.log_power_mean(a, sign * power)
+        (slope,) = torch.autograd.grad(value, a)
+        assert value.item() == pytest.approx(power_mean(a.tolist(), sign * power), rel=tolerance, abs=tolerance)
+        torch.testing.assert_close(slope, (sign * power * a.detach()).softmax(0), rtol=1e-4, atol=1e-7)
+
+
+def test_a_power_mean_of_power_0_is_the_mean_of_power_1_the_log_mean_exp_and_each_column_has_its_own_form():
+    a = torch.tensor([[0.0, 1e4, -math.inf], [0.3, -1e4, 2.0]]).double().requires_grad_()
+    assert maths.log_power_mean(a[:, 0], 0.0).item() == pytest.approx(0.15)
+    value = maths.log_power_mean(a, 1.0)
+    torch.testing.assert_close(value, maths.log_mean_exp(a))
+    (slope,) = torch.autograd.grad(value[:2].sum(), a)
+    assert slope.isfinite().all()

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from torch.distributions import Normal
+from torch.distributions import Independent, Normal
 from torch.nn import functional as F
 
 from logpx import likelihoods, posteriors, priors
@@ -14,7 +14,7 @@ from logpx.distributions import Point
 from logpx.errors import UserError
 from logpx.model import VAE, Batch, Draw
 from logpx.networks import MLP
-from logpx.objectives import Critic, FactorCritic, Reconstruction
+from logpx.objectives import Critic, FactorCritic, Reconstruction, Warmup
 from logpx.objectives.adversarial import each_in_its_own_order
 from logpx.train import Method, Training, fit
 
@@ -112,9 +112,103 @@ def test_logits_are_one_for_each_code_whatever_the_networks_last_axis():
 
 def test_the_critic_moves_at_its_own_rate():
     objective = Critic(network(), rate=0.5)
-    assert {p.rate for p in objective.parameters()} == {0.5}
+    assert objective.network.pace == 0.5
     with pytest.raises(UserError, match="rate"):
         Critic(network(), rate=0.0)
+
+
+@each_maker
+def test_a_players_own_gradient_leaves_the_others_weights_bitwise_as_they_were(make):
+    """Steps of one optimiser over all weights, from one player's loss alone."""
+    torch.manual_seed(0)
+    vae, objective, batch = model(), make(), Batch(torch.randn(N, P, dtype=torch.float64))
+    players = {"main": list(vae.encoder.parameters()), "critic": list(objective.parameters())}
+    for moving, still in (("main", "critic"), ("critic", "main")):
+        optimizer = torch.optim.SGD([*vae.parameters(), *objective.parameters()], lr=0.1)
+        optimizer.zero_grad()
+        value, terms = objective.value(vae.draw(batch, 1))
+        (terms["critic"] if moving == "critic" else value).backward()
+        before = {name: [p.clone() for p in weights] for name, weights in players.items()}
+        optimizer.step()
+        same = {
+            name: [torch.equal(a, b) for a, b in zip(weights, before[name], strict=True)]
+            for name, weights in players.items()
+        }
+        assert all(same[still])
+        assert not any(same[moving])
+
+
+@each_maker
+def test_a_weight_scales_the_main_players_term_and_the_critic_learns_at_weight_0_too(make):
+    torch.manual_seed(0)
+    vae, objective, batch = model(), make(), Batch(torch.randn(N, P, dtype=torch.float64))
+    alone = from_seed(objective, vae, batch)
+    players = (vae.encoder.parameters, objective.network.parameters)
+    main, critic = (grads(alone.loss, of()) for of in players)
+    for weight, scale in ((0.0, 0.0), (10.0, 10.0), (Warmup(4, 0.0, 2.0), 0.0)):
+        step = from_seed(weight * objective, vae, batch)
+        assert step.loss.item() == pytest.approx(scale * alone.loss.item(), rel=1e-12)
+        for ours, theirs in zip(grads(step.loss, players[0]()), main, strict=True):
+            torch.testing.assert_close(ours, scale * theirs, rtol=1e-12, atol=1e-15)
+        for ours, theirs in zip(grads(step.loss, players[1]()), critic, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def critics_loss_of_the_codes(objective, vae, batch):
+    """Without its other half, which looks at draws that are data to both."""
+    torch.manual_seed(1)
+    z = vae.draw(batch, 1).z[0]
+    if isinstance(objective, FactorCritic):
+        return F.softplus(-objective.network(z)).mean()
+    return F.softplus(objective.network(z) + (log_p(z) if objective.prior_trick else 0.0)).mean()
+
+
+@each_maker
+def test_an_encoders_step_along_its_gradient_raises_the_critics_loss_to_first_order(make):
+    torch.manual_seed(0)
+    vae, objective, batch = model(), make(), Batch(torch.randn(N, P, dtype=torch.float64))
+    phi = list(vae.encoder.parameters())
+    down = grads(from_seed(objective, vae, batch).loss, phi)
+    before = critics_loss_of_the_codes(objective, vae, batch)
+    rise = -sum((a * b).sum() for a, b in zip(down, grads(before, phi), strict=True)).item()
+    eta = 1e-4
+    with torch.no_grad():
+        for p, slope in zip(phi, down, strict=True):
+            p -= eta * slope
+    after = critics_loss_of_the_codes(objective, vae, batch)
+    assert rise > 0
+    assert (after - before).item() == pytest.approx(eta * rise, rel=1e-2)
+
+
+def test_what_a_learned_prior_is_to_a_critic_is_data():
+    """Neither the draws nor log p(z) of the prior trick move it; the code's own gradient is that of the whole D(z)."""
+    torch.manual_seed(0)
+    vae, batch = model(), Batch(torch.randn(N, P, dtype=torch.float64))
+    for prior in (priors.Mixture(D, 3).double(), Shifted()):
+        vae.prior = prior
+        for objective in (Critic(network()), Critic(network(), prior_trick=True)):
+            z = vae.draw(batch, 1).z.detach().requires_grad_()
+            d = vae.at(batch, vae.encode(batch), z)
+            value, terms = objective.value(d)
+            assert all(g is None for g in grads(value + terms["critic"], prior.parameters()))
+            trick = prior().log_prob(z[0]) if objective.prior_trick else 0.0
+            expected = F.softplus(-objective.network(z[0]) - trick).mean()
+            torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)
+            slopes = [torch.autograd.grad(loss, z)[0] for loss in (value, expected)]
+            torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-13)
+
+
+class Shifted(nn.Module):
+    """p(z) = N(m, I), m learned: a prior that can be reparameterised."""
+
+    dim = D
+
+    def __init__(self):
+        super().__init__()
+        self.m = nn.Parameter(torch.full((D,), 0.3, dtype=torch.float64))
+
+    def forward(self, context=None):
+        return Independent(Normal(self.m, torch.ones_like(self.m)), 1)
 
 
 # --- 1-D normal laws: the best critic is a quadratic whose coefficients are known
@@ -140,7 +234,7 @@ def codes(n, mean, sigma):
 class Even(Normal):
     """N(0, 1) whose draws are its quantiles: the tests below are then exact up to the grid."""
 
-    def sample(self, shape):
+    def rsample(self, shape):
         return codes(shape[1], 0.0, 1.0).detach()[None]
 
     def log_prob(self, z):
@@ -222,7 +316,7 @@ def test_the_factor_critics_logit_is_the_total_correlation():
     optimizer = torch.optim.Adam(objective.parameters(), lr=0.02)
     for _ in range(400):
         optimizer.zero_grad()
-        objective.value(draw(z))[0].backward()
+        objective.value(draw(z))[1]["critic"].backward()
         optimizer.step()
     found = objective.value(draw(z))[1]["total_correlation"].item()
     assert found == pytest.approx(-0.5 * math.log(1 - rho**2), abs=0.02)

@@ -211,3 +211,23 @@ def test_the_combination_shares_its_draws_and_reports_the_bound_at_beta_1():
     assert step.loss.item() == pytest.approx(-0.25 * elbo - 0.75 * bound, rel=1e-12)
     assert step.terms["elbo"].item() == pytest.approx(elbo, rel=1e-12)
     assert step.terms["L_5"].item() == pytest.approx(bound, rel=1e-12)
+
+
+@pytest.mark.parametrize("power", [1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_near_alpha_one_float32_keeps_the_bound(power, sign):
+    """Log weights near -100 and 30 apart: log mean exp(p log w)/p would magnify their rounding by 1/p."""
+    batch = Batch(bits().x.float())
+    d = small().float().draw(batch, 50)
+    generator = torch.Generator().manual_seed(0)
+    log_px = -100 + 30 * torch.rand(50, len(batch.x), generator=generator)
+
+    class Given(type(d)):
+        def log_px(self):
+            return log_px
+
+    alpha = 1 - sign * power
+    narrow = Given(*d)
+    log_w = (narrow.log_px() + narrow.log_pz() - narrow.log_q()).double()
+    exact = torch.log1p(torch.expm1((1 - alpha) * (log_w - log_w[0])).mean(0)) / (1 - alpha) + log_w[0]
+    assert Renyi(alpha, 50).value(narrow)[1]["renyi"].tolist() == pytest.approx(exact.tolist(), abs=3e-5)

@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from logpx import likelihoods, posteriors, priors
-from logpx.data import from_array
+from logpx.data import Column, from_array
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.model import VAE, Batch
-from logpx.networks import MLP, Corrupted, GaussianNoise
+from logpx.networks import MLP, Corrupted, GaussianNoise, LevelFeatures, Seeing, TableFeatures
 from logpx.objectives import ELBO, IWAE, L1, Contraction, KLRho, Reconstruction
 from logpx.objectives.codes import jacobian_norm, kl_rho
 from logpx.train import Method, dry_run
+
+COUNTS = [Column(f"c{j}", "integer", None, 4.0, 2.0) for j in range(4)]
 
 
 class Same(nn.Module):
@@ -119,6 +121,56 @@ def test_the_best_linear_denoiser_of_a_normal_has_its_slope():
     slope = -linear.weight.grad.item() / (tau**2 + s**2)
     spread = tau * math.sqrt(2 * tau**2 + s**2) / math.sqrt(n) / (tau**2 + s**2)  # of the mean of x x'
     assert slope == pytest.approx(tau**2 / (tau**2 + s**2), abs=4 * spread)
+
+
+class Cross(nn.Module):
+    """Noise s eps whose 2 P values +- sqrt(P) e_j have mean 0 and covariance I exactly, one for each copy of x."""
+
+    def __init__(self, s, P):
+        super().__init__()
+        eye = math.sqrt(P) * torch.eye(P, dtype=torch.float64)
+        self.s, self.eps = s, torch.cat([eye, -eye])
+
+    def forward(self, x):
+        return x + self.s * self.eps.repeat_interleave(len(x) // len(self.eps), 0)
+
+
+def linear_denoiser(S, s):
+    """G(W), the gradient of the loss at a linear denoiser W of rows whose covariance is exactly S."""
+    P = len(S)
+    x = math.sqrt(P) * torch.linalg.cholesky(S).T  # P rows with x^T x / P = S
+    x = torch.cat([x, -x]).repeat(2 * P, 1)
+    layer = nn.Linear(P, P, bias=False).double()
+    model = plain(Corrupted(layer, Cross(s, P)), P, P, decoder=Same()).train()
+
+    def gradient(W):
+        layer.weight.data.copy_(W)
+        return torch.autograd.grad(Reconstruction()(model, Batch(x)).loss, layer.weight)[0]
+
+    return gradient
+
+
+def test_the_best_linear_denoiser_is_s_over_s_plus_noise_and_moves_along_the_score():
+    """W = S (S + s^2 I)^-1, and W x' - x' = s^2 grad log N(x'; 0, S + s^2 I) (Tweedie)."""
+    P, s = 4, 0.7
+    A = torch.randn(P, P).double()
+    S, one = A @ A.T + 0.1 * torch.eye(P).double(), torch.eye(P).double()
+    G = linear_denoiser(S, s)
+    at_0 = G(torch.zeros(P, P).double())
+    best = torch.linalg.solve(G(one) - at_0, -at_0, left=False)  # G is affine: W A - B
+    torch.testing.assert_close(best, S @ torch.linalg.inv(S + s**2 * one), rtol=1e-10, atol=1e-12)
+    noisy = torch.randn(5, P).double().requires_grad_()
+    law = torch.distributions.MultivariateNormal(torch.zeros(P).double(), S + s**2 * one)
+    (score,) = torch.autograd.grad(law.log_prob(noisy).sum(), noisy)
+    torch.testing.assert_close(noisy @ best.T - noisy, s**2 * score, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("s", [1.0, 1e-2, 1e-4])
+def test_without_noise_the_best_denoiser_is_the_identity(s):
+    """Half the squared error has the gradient W (S + s^2 I) - S: s^2 I at the identity."""
+    A = torch.randn(3, 3).double()
+    S, one = A @ A.T + torch.eye(3).double(), torch.eye(3).double()
+    torch.testing.assert_close(linear_denoiser(S, s)(one), s**2 * one, rtol=1e-9, atol=1e-13)
 
 
 def test_the_target_is_clean_and_the_evaluation_without_noise():
@@ -256,3 +308,47 @@ def test_a_normal_posterior_is_contracted_in_its_mean():
     x = torch.randn(5, 4).double()
     expected = torch.stack([by_autograd(model, row) for row in x]).mean().item()
     assert Contraction()(model, Batch(x)).loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_only_what_was_observed_is_contracted():
+    """An encoder that is shown 0 in a hole has a derivative there, by a number that nobody knows."""
+    model, x = plain(MLP((4,), (7,), (3,), activation=nn.Tanh), 3, 4), torch.randn(6, 4).double()
+    observed = torch.rand(6, 4) < 0.6
+    batch = Batch(x.where(observed, 0), None, observed)
+    J = torch.stack([torch.autograd.functional.jacobian(lambda r: model.encoder(r[None])[0], row) for row in batch.x])
+    expected = (J.square() * observed[:, None]).sum((1, 2))
+    torch.testing.assert_close(jacobian_norm(model, model.draw(batch)), expected, rtol=1e-12, atol=1e-14)
+    assert (expected < J.square().sum((1, 2)) - 1e-6).any()
+
+
+@pytest.mark.parametrize("features", [LevelFeatures((4,), None), LevelFeatures((4,), 9), TableFeatures(COUNTS)])
+def test_holes_in_counts_leave_the_contraction_its_gradient(features):
+    """The gradient of a gradient of log(1 + nan) is nan, times 0 too."""
+    encoder = Seeing(features, MLP((4,), (5,), (3,), activation=nn.Tanh))
+    x = torch.randint(9, (6, 4)).double()
+    x[:, 2] = torch.nan
+    loss = Contraction()(plain(encoder, 3, 4), Batch.of(x)).loss
+    weight, bias, last = list(encoder.parameters())[:3]
+    found = torch.autograd.grad(loss, [weight, bias, last])
+    assert all(g.isfinite().all() and g.abs().sum() > 0 for g in found)
+
+
+def test_shares_of_time_need_codes_between_0_and_1():
+    """Said before training: of a normal posterior, whose codes are any numbers, and of a code that leaves (0, 1)."""
+    data = from_array(torch.randn(40, 4).numpy())
+    normal = VAE(
+        encoder=MLP((4,), (), (4,)),
+        posterior=posteriors.DiagNormal(2),
+        prior=priors.StandardNormal(2),
+        decoder=MLP((2,), (), (1, 4)),
+        likelihood=likelihoods.Gaussian((4,), sigma=1.0),
+    )
+    linear, sigmoid = (
+        plain(nn.Sequential(MLP((4,), (), (2,)), last), 2, 4).float() for last in (nn.Identity(), nn.Sigmoid())
+    )
+    nn.init.constant_(linear.encoder[0].net[0].bias, 3.0)
+    for model in (normal, linear):
+        with pytest.raises(UserError, match="end the encoder in a sigmoid") as error:
+            dry_run.dry_run(Method(model, Reconstruction() + KLRho()), data)
+        assert str(error.value).count(". ") == 0
+    dry_run.dry_run(Method(sigmoid, Reconstruction() + KLRho()), data)

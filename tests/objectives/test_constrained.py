@@ -199,6 +199,46 @@ def test_geco_starts_as_the_elbo_of_sigma_kappa():
         torch.testing.assert_close(ours, elbo, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("kappa", [1e-6, 1.0, 1e6])
+def test_the_multiplier_starts_where_its_unit_puts_it_and_stays_within_e20_of_that(kappa):
+    """lam has unit 1/x^2: a bound on lam itself would be another one in other units."""
+    objective, start = GECO(kappa, rate=5.0), 0.5 / kappa**2
+    objective.multiplier.follow(torch.tensor(0.0))
+    assert objective.multiplier().item() == pytest.approx(start, rel=1e-5)
+    for excess, sign in ((1e9, 1), (-1.0, -1)):
+        objective = GECO(kappa, rate=5.0)
+        for _ in range(6):
+            objective.multiplier.follow(torch.tensor(excess))
+        assert objective.multiplier().item() == pytest.approx(start * math.exp(sign * 20), rel=1e-4)
+
+
+def test_a_batch_without_an_observed_value_moves_nothing():
+    objective, model = GECO(0.5, rate=0.5), linear_vae.build((3,), 2, 1.0)
+    empty, full = Batch.of(torch.full((2, 3), math.nan)), Batch(data().float())
+    for batch in (empty, full, empty, full):
+        before = {name: value.clone() for name, value in objective.state_dict().items()}
+        objective.after_step(objective(model, batch).terms)
+        moved = [not torch.equal(value, before[name]) for name, value in objective.state_dict().items()]
+        assert moved == [batch is full] * 3
+    assert objective.multiplier().isfinite()
+
+
+def test_the_kl_rises_with_the_eps_that_is_asked_for():
+    """Each run starts beside its optimum, whose multiplier is theta / s2: from the other side of the sweep it is long."""
+    wanted, found = (0.3, 0.5, 0.8, 1.2, 2.0), []
+    for eps in wanted:
+        theta, objective = linear_vae.water_level(SPECTRUM[:2], eps).item(), Constrained(eps)
+        objective.multiplier.log_b.fill_(math.log(theta / S2))
+        model = linear_vae.build((3,), 2, math.sqrt(S2)).double()
+        linear_vae.write_into(model, linear_vae.global_optimum(data(), 2, S2, theta / S2))
+        with torch.no_grad():
+            for p in model.encoder.parameters():
+                p.mul_(1.02)
+        found.append(trained(objective, model, steps=100)[1]["kl"])
+    assert found == sorted(found)
+    assert found == pytest.approx(wanted, rel=0.05)
+
+
 # --- capacity -----------------------------------------------------------------------------------------------
 
 

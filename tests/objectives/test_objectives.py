@@ -11,7 +11,22 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.model import VAE, Batch
 from logpx.networks import MLP
-from logpx.objectives import ELBO, IWAE, Objective, Sum, Warmup, Weight, surrogate
+from logpx.objectives import (
+    DIP,
+    ELBO,
+    GECO,
+    IWAE,
+    Capacity,
+    Constrained,
+    KLRho,
+    Objective,
+    Renyi,
+    Sum,
+    Warmup,
+    Wasserstein2,
+    Weight,
+    surrogate,
+)
 
 P, D = 6, 2
 
@@ -228,6 +243,33 @@ def test_doubling_the_batch_by_repetition_changes_no_term(make):
     torch.testing.assert_close(loss_2, loss, rtol=1e-13, atol=1e-13)
     for name in terms:
         torch.testing.assert_close(terms_2[name].mean(), terms[name].mean(), rtol=1e-13, atol=1e-13)
+
+
+BY_REPETITION = {
+    "DIP i": lambda: DIP("i"),
+    "DIP ii": lambda: DIP("ii"),
+    "Wasserstein": Wasserstein2,
+    "capacity": lambda: Capacity(3.0),
+    "constrained": lambda: Constrained(3.0),
+    "GECO": lambda: GECO(0.3),
+    "free bits": lambda: ELBO(free_bits=0.2),
+    "Renyi": lambda: Renyi(0.5, 5),
+    "KL of rho": KLRho,
+}
+
+
+@pytest.mark.parametrize("make", BY_REPETITION.values(), ids=BY_REPETITION)
+def test_doubling_the_batch_changes_no_penalty_and_no_constraint(make):
+    """Covariances, means over the batch and multipliers see the law of the rows, not their number."""
+    model, batch = small().double(), Batch(bits().x.double())
+    once = model.draw(batch, 5)
+    twice_batch = Batch(batch.x.repeat(2, 1))
+    twice = model.at(twice_batch, model.encode(twice_batch), once.z.repeat(1, 2, 1))
+    objective = make()
+    (loss, terms), (loss_2, terms_2) = objective.value(once), objective.value(twice)
+    torch.testing.assert_close(loss_2, loss, rtol=1e-12, atol=1e-12)
+    for name in terms:
+        torch.testing.assert_close(terms_2[name].mean(), terms[name].mean(), rtol=1e-12, atol=1e-12)
 
 
 def test_repeating_the_data_dimension_adds_log_likelihoods_and_leaves_the_kl():

@@ -7,8 +7,9 @@ import torch
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from logpx import maths, priors
-from logpx.distributions import Point
+from logpx.distributions import Flow, Point
 from logpx.errors import UserError
+from logpx.ladder import Chain
 from logpx.model import Batch, Draw
 from logpx.objectives import DIP, MMD, TotalCorrelation
 
@@ -151,6 +152,30 @@ def test_stratified_weights_are_unbiased_for_the_aggregate():
     torch.testing.assert_close(torch.stack(values).mean(), density.mean(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize(("N", "M"), [(1, 1), (100, 1), (2, 2), (8, 3), (8, 8), (60_000, 128)])
+def test_stratified_weights_sum_to_one_in_each_row_with_1_over_n_on_the_diagonal(N, M):
+    weights = TotalCorrelation(N, "stratified")._log_weights(torch.zeros(M, M, dtype=torch.float64)).exp()
+    torch.testing.assert_close(weights.sum(1), torch.ones(M, dtype=torch.float64), rtol=1e-12, atol=0)
+    assert weights.diagonal().tolist() == pytest.approx([1 / N if M > 1 else 1] * M, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["weighted", "stratified"])
+def test_the_order_of_the_rows_does_not_matter_to_the_total_correlation(weights):
+    q, objective = correlated(9, 0.5, 0.3), TotalCorrelation(30, weights)
+    z, order = q.sample(), torch.randperm(9, generator=torch.Generator().manual_seed(0))
+    turned = normal(q.mean[order], q.stddev[order])
+    values = objective.value(draw(q, z))[0].item(), objective.value(draw(turned, z[order]))[0].item()
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+
+
+def test_a_last_batch_of_one_row_says_nothing_and_one_of_more_than_n_is_refused():
+    """With 1/N as its only weight it would be (D - 1) log N."""
+    q = normal(randn(1, 3), torch.ones(1, 3).double())
+    assert TotalCorrelation(100, "stratified").value(draw(q))[0].item() == pytest.approx(0, abs=1e-12)
+    with pytest.raises(UserError, match="holds 9 rows, and rows is 8"):
+        TotalCorrelation(8, "stratified").value(draw(correlated(9, 0.5, 0.3)))
+
+
 def test_weighted_sampling_lets_n_move_the_value_and_never_the_gradient():
     slopes, values = [], []
     for N in (100, 10_000):
@@ -210,3 +235,19 @@ def test_dip_takes_a_full_covariance_and_a_code():
     off, diagonal = 2 * C[0, 1] ** 2, (C.diagonal() - 1).square().sum()
     torch.testing.assert_close(DIP("ii").value(d)[0], off + diagonal, rtol=1e-12, atol=0)
     torch.testing.assert_close(DIP("i").value(draw(Point(means)))[0], DIP("ii").value(draw(Point(means)))[0])
+
+
+def test_dip_ii_sees_the_correlations_within_a_posterior_or_refuses_it():
+    """An affine flow z = A u has the covariance A A^T, crossed elements included; a chain of layers has none to give."""
+    A = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
+    base = normal(torch.zeros(40, 2).double(), torch.ones(40, 2).double())
+    flow = Flow(base, lambda u: (u @ A.T, u.new_full(u.shape[:-1], math.log(0.6))), lambda z: z, "draws")
+    assert DIP("ii").value(draw(flow))[0].item() == pytest.approx(
+        2 * 0.8**2, rel=0.1
+    )  # the quadrature's 3 in 100, squared
+    first = normal(randn(40, 1), torch.ones(40, 1).double())
+    chain = Chain(first, lambda a: normal(a / 2, torch.ones_like(a)), (1, 1))
+    assert DIP("i").value(draw(chain))[0].isfinite()
+    with pytest.raises(UserError, match="take version i") as error:
+        DIP("ii").value(draw(chain))
+    assert str(error.value).count(". ") == 0

@@ -20,6 +20,7 @@ from logpx.exact import ppca
 from logpx.exact.ppca import PPCA
 from logpx.model import VAE
 from logpx.networks import MLP, Shape
+from logpx.objectives.base import whole
 from logpx.posteriors import FullNormal
 from logpx.priors import StandardNormal
 
@@ -79,16 +80,24 @@ def em(
     y, mean = ppca.checked_rows(x)
     n, P = y.shape
     ppca.check_latent(latent, P - 1)
+    whole("latent", latent)
     constant = (y == y[0]).all(0)
     if bool(constant.any()):
-        column = int(constant.nonzero()[0])
-        raise UserError(f"Column {column} is constant, so its noise would be 0 and log p(x) infinite: drop it.")
+        raise UserError(_constant(constant.nonzero().flatten().tolist()))
     if latent >= n - 1:
         raise UserError(ppca.too_few(latent, n - 1))
     spread = y.square().mean(0)  # diag S
     W = torch.randn(P, latent, dtype=y.dtype, generator=torch.Generator().manual_seed(seed))
     start = FactorAnalysis(W.to(y.device) * spread.sqrt()[:, None], mean, spread)
     return ppca.while_rising(_em(y, start, spread), iterations, tolerance)
+
+
+def _constant(columns: list[int]) -> str:
+    """The sentence about columns (counted from 0) that never change."""
+    listed = ", ".join(map(str, columns[:20])) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
+    if len(columns) == 1:
+        return f"Column {listed} is constant, so its noise would be 0 and log p(x) infinite: drop it."
+    return f"Columns {listed} are constant, so their noise would be 0 and log p(x) infinite: drop them."
 
 
 def _em(y: Tensor, model: FactorAnalysis, spread: Tensor) -> Iterator[tuple[FactorAnalysis, float]]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.exact.ppca import checked_rows, while_rising
 from logpx.maths import LOG_2PI
+from logpx.objectives.base import whole
 
 
 class NormalWishart(NamedTuple):
@@ -144,6 +145,7 @@ def fit(
     y, mean = checked_rows(x)
     if not 1 <= components <= len(y):
         raise UserError(f"components is {components}: give a whole number from 1 to {len(y)}, the number of rows.")
+    whole("components", components)
     prior = prior_of(x, components) if prior is None else prior
     _check_prior(prior, len(mean))
     r = far_apart(y, components, seed) if start is None else start.double()
@@ -154,11 +156,13 @@ def fit(
 
 def _check_prior(prior: Prior, P: int) -> None:
     V = prior.covariance
-    positive = V.shape == (P, P) and int(torch.linalg.cholesky_ex(V).info) == 0
-    if not (positive and prior.mean.shape == (P,) and prior.alpha > 0 and prior.beta > 0 and prior.nu > P - 1):
+    positive = V.shape == (P, P) and bool(V.isfinite().all()) and int(torch.linalg.cholesky_ex(V).info) == 0
+    centred = prior.mean.shape == (P,) and bool(prior.mean.isfinite().all())
+    numbers = 0 < prior.alpha < math.inf and 0 < prior.beta < math.inf and P - 1 < prior.nu < math.inf
+    if not (positive and centred and numbers):
         raise UserError(
             f"The prior does not fit {P} columns: alpha and beta must be positive, nu above {P - 1}, the mean of "
-            f"length {P} and the covariance positive definite."
+            f"length {P}, the covariance positive definite, and every number finite."
         )
 
 

@@ -5,6 +5,7 @@ targets on which everything about it is known: a Gaussian, and any law over a ta
 log Z belong to the unnormalised p~ = Z p, so that ELBO + KL(q || p) = log Z; nats.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from torch.distributions import Independent, Normal
 from logpx.errors import UserError
 from logpx.exact.ppca import while_rising
 from logpx.maths import LOG_2PI
+from logpx.objectives.base import whole
 
 # --- a Gaussian target ----------------------------------------------------------------------------
 
@@ -58,14 +60,19 @@ def gaussian(
     """q and its ELBO after each sweep of m_j <- m*_j - 1/Lambda_jj sum_{i != j} Lambda_ji (m_i - m*_i) (Bishop, 10.15).
 
     Stops after `sweeps`, or when one moves no mean by more than `tolerance` standard deviations. Raises UserError for a
-    precision that is not symmetric and positive definite.
+    precision that is not symmetric and positive definite, and for a mean or a start that is not D finite numbers.
     """
     m_star, precision = target.mean, target.precision
+    whole("sweeps", sweeps)
+    if m_star.ndim != 1 or not bool(m_star.isfinite().all()):
+        raise UserError("The target's mean must be a vector of finite numbers.")
     D = len(m_star)
     square = precision.shape == (D, D) and torch.allclose(precision, precision.T)
     if not (square and int(torch.linalg.cholesky_ex(precision).info) == 0):
         raise UserError(f"The precision is not a symmetric positive definite matrix of {D} x {D}: give one that is.")
     start = torch.zeros_like(m_star) if start is None else start
+    if start.shape != (D,) or not bool(start.isfinite().all()):
+        raise UserError(f"The start must be a vector of {D} finite numbers, one for each dimension of the target.")
     return _gaussian_sweeps(target, start.to(m_star), sweeps, tolerance)
 
 
@@ -114,15 +121,29 @@ def table(
 
     log Z is log_joint.logsumexp over all axes. It starts from the factors of `start`, or from random ones, for equal
     ones may be a saddle; which of the optima it finds depends on that. Stops after `sweeps`, or when one gains less
-    than `tolerance` nats. Raises UserError for a table with cells that are not finite.
+    than `tolerance` nats. Raises UserError for a table with cells that are not finite, and for a start that is not one
+    factor for each axis: numbers from 0 on, of its length, that are divided by their sum here.
     """
+    whole("sweeps", sweeps)
     log_joint = log_joint.double()
     if not bool(log_joint.isfinite().all()):
         raise UserError("The table has a cell that is nan or infinite: give the log of positive probabilities.")
     random = torch.Generator().manual_seed(seed)
     if start is None:
         start = [torch.rand(n, generator=random, dtype=torch.float64) + 0.5 for n in log_joint.shape]
-    return while_rising(_table_sweeps(log_joint, [(q / q.sum()).double() for q in start]), sweeps, tolerance)
+    return while_rising(_table_sweeps(log_joint, _factors(start, log_joint.shape)), sweeps, tolerance)
+
+
+def _factors(start: Sequence[Tensor], shape: Sequence[int]) -> list[Tensor]:
+    """The start as one vector of probabilities for each axis, float64."""
+    q = [factor.double() for factor in start]
+    fits = [tuple(factor.shape) for factor in q] == [(n,) for n in shape]
+    if not fits or not all(bool((factor >= 0).all()) and 0 < factor.sum().item() < math.inf for factor in q):
+        raise UserError(
+            f"The start must be {len(shape)} vectors of lengths {tuple(shape)}, each of finite numbers from 0 on that do "
+            "not sum to 0."
+        )
+    return [factor / factor.sum() for factor in q]
 
 
 def _table_sweeps(log_joint: Tensor, q: list[Tensor]) -> Iterator[tuple[Factors, float]]:

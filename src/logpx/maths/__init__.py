@@ -26,6 +26,7 @@ from logpx.maths.special import (
     continuous_bernoulli_log_norm,
     continuous_bernoulli_mean,
     log_mean_exp,
+    log_power_mean,
 )
 from logpx.maths.stats import effective_sample_size, generalized_pareto_shape, pareto_khat
 
@@ -43,6 +44,7 @@ __all__ = [
     "inverse_multiquadratic",
     "jensen_shannon_at",
     "log_mean_exp",
+    "log_power_mean",
     "median_distance",
     "mmd2",
     "pareto_khat",

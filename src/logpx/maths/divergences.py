@@ -13,8 +13,9 @@ def jensen_shannon_at(log_ratio: Tensor) -> Tensor:
 
     Its mean over z from the mixture (p + q)/2 is JS(q, p): what z tells about which of the two it came from.
     """
-    r = log_ratio.abs()  # H is even in r, and in this form nothing cancels
-    return math.log(2) - F.softplus(-r, threshold=40) - r * torch.sigmoid(-r)
+    r = log_ratio.abs().clamp(max=100)  # H is even in r; beyond, it is under 1e-41, and at infinity inf * 0
+    js = math.log(2) - F.softplus(-r, threshold=40) - r * torch.sigmoid(-r)
+    return js.clamp(0, math.log(2))  # near 0 float32 rounds r^2/8 below 0
 
 
 def total_variation_at(log_ratio: Tensor) -> Tensor:

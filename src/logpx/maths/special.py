@@ -14,6 +14,22 @@ def log_mean_exp(a: Tensor, dim: int = 0) -> Tensor:
     return torch.logsumexp(a, dim) - math.log(a.shape[dim])
 
 
+def log_power_mean(a: Tensor, power: float, dim: int = 0) -> Tensor:
+    """1/p log((1/K) sum_k exp(p a_k)) over `dim`, p = `power`; at p = 0 its limit, the mean of a.
+
+    With m = max a it is m + log1p(mean expm1(p (a - m)))/p: dividing by a small p then magnifies no rounding. Where
+    p (a - m) leaves (-1, 1) somewhere, log1p would lose what expm1 has kept, and the log of a sum serves as it is.
+    """
+    if power == 0:
+        return a.mean(dim)
+    m = a.detach().amax(dim, keepdim=True)  # a constant: the value does not depend on it
+    t = power * (a - m)
+    near = t.detach().abs().amax(dim, keepdim=True) < 1
+    close = torch.log1p(torch.expm1(torch.where(near, t, 0)).mean(dim))
+    far = log_mean_exp(torch.where(near, 0, t), dim)
+    return m.squeeze(dim) + torch.where(near.squeeze(dim), close, far) / power
+
+
 def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     """x a - softplus(a), elementwise: log Bernoulli(x; sigmoid(a)), finite for every finite logit a.
 

@@ -1,9 +1,9 @@
 """Two players in one graph and one backward pass (floor 5): a critic that belongs to the objective.
 
 Each player sees the other held constant: the main player's term goes through the critic with detached weights, the
-critic's own term looks at detached codes. Their sum then has, for each, exactly the gradient of its own loss; the value
-reported is the main player's, and the critic's is a term of its own. The critic's goal moves with the codes, so epochs
-are not compared by the loss.
+critic's own term, the objective's `opponent`, looks at detached codes. Their sum then has, for each, exactly the gradient
+of its own loss; the value reported is the main player's, and a weight in front scales that one alone, so that a critic
+learns at weight 0 too. The critic's goal moves with the codes, so epochs are not compared by the loss.
 """
 
 import math
@@ -13,18 +13,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from logpx.errors import UserError
 from logpx.model import Draw
-from logpx.objectives.base import Objective, Terms, surrogate
-from logpx.objectives.penalties import from_prior
+from logpx.objectives.base import Objective, Terms, positive
+from logpx.objectives.penalties import from_prior, log_prior
 
 
 def _hired(network: nn.Module, rate: float) -> nn.Module:
-    """The critic's network, each of its weights at its own multiple of the learning rate."""
-    if not rate > 0:
-        raise UserError(f"rate is {rate}: it is the critic's multiple of the learning rate, above 0.")
-    for weight in network.parameters():
-        weight.rate = rate  # type: ignore[attr-defined]
+    """The critic's network, which learns at its own multiple of the learning rate."""
+    network.pace = positive("rate", rate)  # type: ignore[assignment]
     return network
 
 
@@ -42,10 +38,11 @@ class Critic(Objective):
     D is a logit: at its best log p(z) - log q(z), so 0 where the laws agree, with L_D = 2 log 2 and no gradient for the
     encoder. The term `jensen_shannon` = log 2 - L_D/2 is a lower bound on JS(q(z), p(z)), attained by the best critic.
     `network` maps (n, D) to (n,) or (n, 1); `rate` is its multiple of the learning rate. With `prior_trick` it learns
-    h in D(z) = h(z) + log p(z), that is -log q(z) alone (Mescheder et al. 2017, arXiv:1701.04722, section 3.3).
+    h in D(z) = h(z) + log p(z), that is -log q(z) alone (Mescheder et al. 2017, arXiv:1701.04722, section 3.3). The prior is
+    the truth that the critic is shown: it learns nothing here.
     """
 
-    compares_epochs = False
+    compares_epochs, opponent = False, "critic"
 
     def __init__(self, network: nn.Module, *, rate: float = 1.0, prior_trick: bool = False) -> None:
         super().__init__()
@@ -56,17 +53,12 @@ class Critic(Objective):
         encoder = F.softplus(-self._logits(d, z, held=True)).mean()
         truth, codes = (self._logits(d, sample.detach()) for sample in (prior, z))
         critic = F.softplus(-truth).mean() + F.softplus(codes).mean()
-        terms = {"adversary": encoder, "critic": critic, "jensen_shannon": math.log(2) - critic / 2}
-        return surrogate(encoder + critic, value=encoder), terms
+        return encoder, {"adversary": encoder, "critic": critic, "jensen_shannon": math.log(2) - critic / 2}
 
     def _logits(self, d: Draw, z: Tensor, *, held: bool = False) -> Tensor:
-        """D(z), (n,); what the critic plays against is data to it: the prior is held constant there."""
+        """D(z), (n,), the prior held constant."""
         logits = _judged(self.network, z, held=held)
-        if not self.prior_trick:
-            return logits
-        assert d.prior is not None  # from_prior has asked
-        log_p = d.prior.log_prob(z.reshape(d.z.shape)).flatten()
-        return logits + (log_p if held else log_p.detach())
+        return logits + log_prior(d, z.reshape(d.z.shape), held=True).flatten() if self.prior_trick else logits
 
 
 class FactorCritic(Objective):
@@ -77,7 +69,7 @@ class FactorCritic(Objective):
     `network` maps (n, D) to (n,) or (n, 1); `rate` is its multiple of the learning rate.
     """
 
-    compares_epochs = False
+    compares_epochs, opponent = False, "critic"
 
     def __init__(self, network: nn.Module, *, rate: float = 1.0) -> None:
         super().__init__()
@@ -88,7 +80,7 @@ class FactorCritic(Objective):
         total = _judged(self.network, z, held=True).mean()
         joint, product = _judged(self.network, z.detach()), _judged(self.network, each_in_its_own_order(other))
         critic = F.softplus(-joint).mean() + F.softplus(product).mean()
-        return surrogate(total + critic, value=total), {"total_correlation": total, "critic": critic}
+        return total, {"total_correlation": total, "critic": critic}
 
 
 def each_in_its_own_order(z: Tensor) -> Tensor:

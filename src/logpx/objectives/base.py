@@ -7,6 +7,7 @@ batch in nats per data point. `elbo` is always the bound at beta = 1, whatever i
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,31 @@ from logpx.model import VAE, Batch, Draw
 Terms = dict[str, Tensor]
 
 
+def whole(name: str, value: float, least: int = 1) -> int:
+    """A count, from `least` on; UserError for any other value, nan and 1.5 included."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise UserError(f"{name} is {value}: give a whole number, {least} or more.")
+    return int(value)
+
+
+def finite(name: str, value: float) -> float:
+    """A number; UserError for nan, an infinity and what is none."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{name} is {value}: give a finite number.")
+    return number
+
+
+def positive(name: str, value: float) -> float:
+    """A number above 0; UserError for any other value, an infinity included."""
+    if isinstance(value, str) or not 0 < value < math.inf:
+        raise UserError(f"{name} is {value}: give a positive number.")
+    return finite(name, value)
+
+
 class Step(NamedTuple):
     """One evaluation of an objective: the loss and its terms, scalars."""
 
@@ -25,12 +51,21 @@ class Step(NamedTuple):
     terms: Terms
 
 
-class Warmup(NamedTuple):
-    """A schedule that rises linearly from `start` to `end` over `steps` optimiser steps (never epochs) and stays."""
+@dataclass(frozen=True)
+class Warmup:
+    """A schedule that rises linearly from `start` to `end` over `steps` optimiser steps (never epochs) and stays.
+
+    Raises UserError for steps that are no whole number from 0 on, or an end that is not finite.
+    """
 
     steps: int
     start: float = 0.0
     end: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole("steps", self.steps, 0)
+        finite("start", self.start)
+        finite("end", self.end)
 
     def __call__(self, step: int | Tensor) -> Tensor:
         """The value at a step, computed where the step lives: nothing is read back from the device."""
@@ -47,7 +82,7 @@ class Cyclical:
     """`cycles` rises from `start` to `end` within `steps` steps, then `end` (Fu et al. 2019, arXiv:1903.10145, eq. 6).
 
     Each cycle takes steps / cycles: it rises linearly over its first `rise` part and stays at `end` for the rest.
-    Raises UserError for fewer steps than cycles, or a part that is none.
+    Raises UserError for fewer steps than cycles, a part that is none, or an end that is not finite.
     """
 
     steps: int
@@ -57,7 +92,9 @@ class Cyclical:
     end: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.cycles <= self.steps:
+        finite("start", self.start)
+        finite("end", self.end)
+        if not 1 <= whole("cycles", self.cycles, 0) <= whole("steps", self.steps, 0):
             raise UserError(
                 f"{self.cycles} cycles in {self.steps} steps: give at least one cycle, and a step for each."
             )
@@ -82,15 +119,18 @@ Scalar = float | Schedule
 
 
 class Weight(nn.Module):
-    """A scalar or a schedule as a buffer, so that one captured graph serves every step; it moves in `after_step`."""
+    """A scalar or a schedule as a buffer, so that one captured graph serves every step; it moves in `after_step`.
+
+    Raises UserError, by `name`, for a number that is not finite.
+    """
 
     now: Tensor
     step: Tensor
 
-    def __init__(self, value: Scalar) -> None:
+    def __init__(self, value: Scalar, name: str = "weight") -> None:
         super().__init__()
         self.schedule = value if isinstance(value, Schedule) else None
-        self.register_buffer("now", value(0) if isinstance(value, Schedule) else torch.tensor(float(value)))
+        self.register_buffer("now", value(0) if isinstance(value, Schedule) else torch.tensor(finite(name, value)))
         self.register_buffer("step", torch.tensor(0))
 
     def forward(self) -> Tensor:
@@ -112,10 +152,12 @@ class Objective(nn.Module):
     """Subclasses give `value(draw)`: the loss, a scalar, and named terms, (B,) or scalars. They need `samples` draws.
 
     A penalty on a network itself (its Jacobian, say) gives `value_at(model, draw)` instead. State that is no parameter moves in
-    `after_step(terms)` alone, which the loop calls with the step's terms.
+    `after_step(terms)` alone, which the loop calls with the step's terms. One that brings an adversary names as `opponent`
+    the term that this second player minimises: no weight reaches it.
     """
 
     samples: int = 1
+    opponent: str = ""  # the term that is an adversary's own loss
     shares_draw: bool = True  # False for one that changes the gradients which reach z
     compares_epochs: bool = (
         True  # False where the goal itself moves (a multiplier, a critic): the last epoch is kept then
@@ -129,7 +171,12 @@ class Objective(nn.Module):
         return self.value(d)
 
     def forward(self, model: VAE, batch: Batch) -> Step:
-        return finished(*self.value_at(model, model.draw(batch, self.samples)))
+        value, terms = self.value_at(model, model.draw(batch, self.samples))
+        return finished(self.beside_opponent(value, terms), terms)
+
+    def beside_opponent(self, loss: Tensor, terms: Terms) -> Tensor:
+        """The loss, its value unchanged, with the gradient of the opponent's own loss added where there is an opponent."""
+        return surrogate(loss + terms[self.opponent], value=loss) if self.opponent else loss
 
     def parts(self) -> Iterator[tuple[Scalar, "Objective"]]:
         yield 1.0, self
@@ -190,7 +237,7 @@ class Sum(Objective):
             if objective.shares_draw:
                 shared[k] = draw
             value, named = objective.value_at(model, draw)
-            loss = loss + weight() * value
+            loss = loss + objective.beside_opponent(weight() * value, named)
             terms = named | terms
         assert isinstance(loss, Tensor)
         return finished(loss, terms)
@@ -216,8 +263,7 @@ def surrogate(loss: Tensor, *, value: Tensor) -> Tensor:
 
 
 def check(samples: int, choice: str = "", choices: tuple[str, ...] = ("",)) -> None:
-    """Raises UserError for fewer than one draw, or a choice that is none of those offered."""
-    if samples < 1:
-        raise UserError(f"samples is {samples}: an objective needs at least one draw per point.")
+    """Raises UserError for draws that are no whole number from 1 on, or a choice that is none of those offered."""
+    whole("samples", samples)
     if choice not in choices:
         raise UserError(f"{choice!r} is none of {', '.join(map(repr, choices))}.")

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from logpx.distributions import is_density, kl_by_dimension
 from logpx.errors import UserError
-from logpx.maths import log_mean_exp
+from logpx.maths import log_mean_exp, log_power_mean
 from logpx.model import VAE, Draw
-from logpx.objectives.base import Objective, Scalar, Terms, Weight, bound_terms, check, surrogate
+from logpx.objectives.base import Objective, Scalar, Terms, Weight, bound_terms, check, finite, surrogate, whole
 
 
 class ELBO(Objective):
@@ -37,7 +37,7 @@ class ELBO(Objective):
             raise UserError(f"free_bits is {free_bits}: give 0 or more nats per latent dimension.")
         if free_bits and kl == "one sample":
             raise UserError("Free bits compare the closed KL of each dimension: take kl='closed form' with them.")
-        self.beta, self.samples, self.kl, self.free_bits = Weight(beta), samples, kl, free_bits
+        self.beta, self.samples, self.kl, self.free_bits = Weight(beta, "beta"), samples, kl, free_bits
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         reconstruction, kl = -d.log_px().mean(), d.kl(sampled=self.kl == "one sample").mean()
@@ -77,9 +77,7 @@ class IWAE(Objective):
     def __init__(self, samples: int = 50, gradient: Gradient = "dreg", *, groups: int = 1) -> None:
         super().__init__()
         check(samples, gradient, get_args(Gradient))
-        if groups < 1:
-            raise UserError(f"groups is {groups}: the bound is a mean over at least one group of draws.")
-        self.samples, self.gradient, self.groups = samples * groups, gradient, groups
+        self.samples, self.gradient, self.groups = samples * whole("groups", groups), gradient, groups
         self.shares_draw = gradient != "dreg"
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
@@ -110,15 +108,11 @@ class Renyi(Objective):
     def __init__(self, alpha: float = 0.5, samples: int = 5) -> None:
         super().__init__()
         check(samples)
-        if not math.isfinite(alpha):
-            raise UserError(f"alpha is {alpha}: give a finite number.")
-        self.alpha, self.samples = alpha, samples
+        self.alpha, self.samples = finite("alpha", alpha), samples
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         log_px, log_pz, log_q = d.log_px(), d.log_pz(), d.log_q()
-        log_w, power = log_px + log_pz - log_q, 1 - self.alpha
-        # within 1e-6 of alpha = 1 the limit: the mean of log w differs by power Var(log w)/2, the quotient by rounding
-        bound = log_mean_exp(power * log_w) / power if abs(power) > 1e-6 else log_w.mean(0)
+        bound = log_power_mean(log_px + log_pz - log_q, 1 - self.alpha)
         kl = d.kl() if d.closed_kl else log_q - log_pz
         return -bound.mean(), {"renyi": bound} | bound_terms(-log_px.mean(), kl.mean(), density=is_density(d.px))
 

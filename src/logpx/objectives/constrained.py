@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.model import Draw
-from logpx.objectives.base import Objective, Scalar, Terms, Weight, bound_terms, check
+from logpx.objectives.base import Objective, Scalar, Terms, Weight, bound_terms, check, positive
 
 
 class Capacity(Objective):
@@ -23,8 +23,7 @@ class Capacity(Objective):
     def __init__(self, capacity: Scalar, gamma: float = 100.0, *, samples: int = 1) -> None:
         super().__init__()
         check(samples)
-        _positive("gamma", gamma)
-        self.capacity, self.gamma, self.samples = Weight(capacity), gamma, samples
+        self.capacity, self.gamma, self.samples = Weight(capacity, "capacity"), positive("gamma", gamma), samples
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         reconstruction, kl, terms = _parts(d)
@@ -37,7 +36,9 @@ class Multiplier(nn.Module):
 
     The running mean keeps 0.99 of itself at each step: the noisy value of one batch would make b swing. It moves on the
     scale of logarithms since b = theta / sigma^2 may be a hundredth as well as a hundred, and because it then stays
-    positive without a projection; where the constraint is slack it falls towards 0 geometrically, down to e^-20.
+    positive without a projection; where the constraint is slack it falls towards 0 geometrically, down to e^-20 of its
+    start. The start carries the unit, so it is the start that b stays within e^20 of. Raises UserError for a rate that
+    is not positive.
     """
 
     log_b: Tensor
@@ -46,8 +47,8 @@ class Multiplier(nn.Module):
 
     def __init__(self, start: float = 1.0, rate: float = 0.01, keep: float = 0.99) -> None:
         super().__init__()
-        self.rate, self.keep = rate, keep
-        self.register_buffer("log_b", torch.tensor(math.log(start)))
+        self.rate, self.keep, self.log_start = positive("rate", rate), keep, math.log(start)
+        self.register_buffer("log_b", torch.tensor(self.log_start))
         self.register_buffer("mean", torch.tensor(0.0))
         self.register_buffer("step", torch.tensor(0))
 
@@ -56,11 +57,15 @@ class Multiplier(nn.Module):
 
     @torch.no_grad()
     def follow(self, excess: Tensor) -> None:
-        """One step of dual ascent; `excess` is a scalar without unit, positive where the constraint is violated."""
+        """One step of dual ascent; `excess` is a scalar without unit, positive where the constraint is violated.
+
+        An excess of nan, 0/0 of a batch without any observed value, moves nothing.
+        """
+        told = ~excess.isnan()
         first = torch.where(self.step == 0, 0.0, self.keep)  # the first value is the mean
-        self.mean.copy_(first * self.mean + (1 - first) * excess)
-        self.step += 1
-        self.log_b.add_(self.rate * self.mean.clamp(-1, 1)).clamp_(-20, 20)
+        self.mean.copy_(torch.where(told, first * self.mean + (1 - first) * excess, self.mean))
+        self.step += told
+        self.log_b.add_(told * self.rate * self.mean.clamp(-1, 1)).clamp_(self.log_start - 20, self.log_start + 20)
 
 
 class Constrained(Objective):
@@ -69,7 +74,7 @@ class Constrained(Objective):
     The problem behind the beta-VAE (Higgins et al. 2017, ICLR) with beta as what it is there:
     the dual variable b, found by ascent on (KL - eps) / eps (`Multiplier`). The constraint is on the mean over the
     data; eps in nats, summed over dimensions. At the optimum b (E KL - eps) = 0. The term `multiplier` is b.
-    Raises UserError for an eps that is not positive.
+    Raises UserError for an eps that is not positive, or beyond what float32 can weigh.
     """
 
     compares_epochs = False
@@ -77,8 +82,7 @@ class Constrained(Objective):
     def __init__(self, eps: float, *, samples: int = 1, rate: float = 0.01) -> None:
         super().__init__()
         check(samples)
-        _positive("eps", eps)
-        self.eps, self.samples, self.multiplier = eps, samples, Multiplier(rate=rate)
+        self.eps, self.samples, self.multiplier = _goal("eps", eps), samples, Multiplier(rate=rate)
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         reconstruction, kl, terms = _parts(d)
@@ -96,7 +100,7 @@ class GECO(Objective):
     root-mean-square error per element, in the unit of x. L = KL + lam C with C = E |x - m|^2 - P kappa^2, and lam follows
     C / (P kappa^2) (`Multiplier`). For a Gaussian p(x|z) of variance s2 it is a beta-VAE of beta = 1 / (2 lam s2).
     The terms: `squared_error` E |x - m|^2, `tolerance` P kappa^2, `multiplier` lam. Raises UserError for a kappa that is
-    not positive.
+    not positive, or beyond what float32 can square.
     """
 
     compares_epochs = False
@@ -104,9 +108,8 @@ class GECO(Objective):
     def __init__(self, kappa: float, *, samples: int = 1, rate: float = 0.01) -> None:
         super().__init__()
         check(samples)
-        _positive("kappa", kappa)
-        # lam starts at the multiplier of the ELBO of a Gaussian with sigma = kappa
-        self.kappa, self.samples, self.multiplier = kappa, samples, Multiplier(0.5 / kappa**2, rate)
+        self.kappa, self.samples = _goal("kappa", kappa), samples
+        self.multiplier = Multiplier(0.5 / self.kappa**2, rate)  # that of the ELBO of a Gaussian with sigma = kappa
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         _, kl, terms = _parts(d)
@@ -116,7 +119,7 @@ class GECO(Objective):
         return kl + lam * (error - tolerance), terms | named
 
     def after_step(self, terms: Terms) -> None:
-        self.multiplier.follow(terms["squared_error"] / terms["tolerance"] - 1)
+        self.multiplier.follow(terms["squared_error"] / terms["tolerance"] - 1)  # nan where nothing was observed
 
 
 def squared_error(d: Draw) -> Tensor:
@@ -141,6 +144,8 @@ def _parts(d: Draw) -> tuple[Tensor, Tensor, Terms]:
     return reconstruction, kl, bound_terms(reconstruction, kl, density=is_density(d.px))
 
 
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise UserError(f"{name} is {value}: give a positive number.")
+def _goal(name: str, value: float) -> float:
+    """A positive number whose square, and e^20 times that or its inverse, float32 can hold: e^(56 + 20) < 2^127."""
+    if not 1e-12 <= positive(name, value) <= 1e12:
+        raise UserError(f"{name} is {value}: give a number between 1e-12 and 1e12, in other units if need be.")
+    return float(value)

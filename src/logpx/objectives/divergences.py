@@ -2,6 +2,8 @@
 
 In the place of KL(q(z|x) || p(z)) none of them leaves a bound on log p(x): what is then trained is no evidence bound at
 any weight. The terms of an ELBO beside them stay those at beta = 1, and importance sampling judges the model.
+A learned prior gets the exact gradient of each; one that cannot be reparameterised (a mixture) is held constant and
+gets none from the sampled ones (penalties.py has the rule).
 """
 
 from collections.abc import Callable
@@ -12,18 +14,17 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from logpx import maths
-from logpx.distributions import has_closed_kl
+from logpx.distributions import has_closed_kl, kinds
 from logpx.errors import UserError
 from logpx.model import Draw
-from logpx.objectives.base import Objective, Terms, check
-from logpx.objectives.penalties import from_prior
+from logpx.objectives.base import Objective, Terms, check, whole
+from logpx.objectives.penalties import from_prior, log_prior, prior_of
 
 
 def _under_the_mixture(d: Draw, g: Callable[[Tensor], Tensor]) -> Tensor:
     """E_x E g(log q(z|x) - log p(z)) over z from (p + q)/2, half the draws from each; the gradient is exact in mean."""
-    prior_draws = from_prior(d)  # (K, B, D)
-    assert d.prior is not None
-    at_q, at_p = d.log_q() - d.log_pz(), d.q.log_prob(prior_draws) - d.prior.log_prob(prior_draws)
+    z = from_prior(d)  # (K, B, D)
+    at_q, at_p = d.log_q() - log_prior(d, d.z), d.q.log_prob(z) - log_prior(d, z)
     return (g(at_q).mean() + g(at_p).mean()) / 2
 
 
@@ -70,15 +71,23 @@ class ReverseKL(Objective):
         super().__init__()
         check(samples, "", ("",))
         self.samples = samples
-        self._closed: bool | None = None
+        self._closed = False  # whether there is a closed form, for laws of these types:
+        self._asked_of: tuple[type, ...] = ()
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
-        z = from_prior(d)
-        assert d.prior is not None
-        if self._closed is None:  # asked once, as the model does: torch's dispatch cannot be traced on its first call
-            self._closed = has_closed_kl(d.prior, d.q)
-        kl = (kl_divergence(d.prior, d.q) if self._closed else d.prior.log_prob(z) - d.q.log_prob(z)).mean()
+        prior = prior_of(d)
+        if self._is_closed(prior, d.q):
+            kl = kl_divergence(prior, d.q).mean()
+        else:
+            z = from_prior(d)
+            kl = (log_prior(d, z) - d.q.log_prob(z)).mean()
         return kl, {"reverse_kl": kl}
+
+    def _is_closed(self, prior: Distribution, q: Distribution) -> bool:
+        # asked once for laws of these types, as the model does: torch's dispatch cannot be traced on its first call
+        if self._asked_of != (types := kinds(prior, q)):
+            self._closed, self._asked_of = has_closed_kl(prior, q), types
+        return self._closed
 
 
 class SlicedWasserstein(Objective):
@@ -91,9 +100,9 @@ class SlicedWasserstein(Objective):
 
     def __init__(self, directions: int = 50, order: Literal[1, 2] = 2) -> None:
         super().__init__()
-        if directions < 1 or order not in (1, 2):
-            raise UserError(f"directions is {directions} and order {order}: at least one direction, and order 1 or 2.")
-        self.directions, self.order = directions, order
+        if order not in (1, 2):
+            raise UserError(f"order is {order}: give 1 or 2.")
+        self.directions, self.order = whole("directions", directions), order
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         z, prior = d.z[0], from_prior(d)[0]
@@ -109,14 +118,11 @@ class Wasserstein2(Objective):
     """
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
-        if d.prior is None:
-            raise UserError(
-                "This model has no prior over z, so its codes cannot be compared with one: give it a prior."
-            )
-        if _is_factorised(d.q) and _is_factorised(d.prior):
-            distance = maths.wasserstein2_diagonal(d.q.mean, d.q.stddev, d.prior.mean, d.prior.stddev).mean()
+        prior = prior_of(d)
+        if _is_factorised(d.q) and _is_factorised(prior):
+            distance = maths.wasserstein2_diagonal(d.q.mean, d.q.stddev, prior.mean, prior.stddev).mean()
         else:
-            distance = maths.wasserstein2_normal(d.q.mean, _root(d.q), d.prior.mean, _root(d.prior)).mean()
+            distance = maths.wasserstein2_normal(d.q.mean, _root(d.q), prior.mean, _root(prior)).mean()
         return distance, {"wasserstein2": distance}
 
 

@@ -3,14 +3,16 @@
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import nn
 
 from logpx import likelihoods, networks, objectives, posteriors, priors
 from logpx.data import Spec
+from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.objectives import Objective
 from logpx.recipes.base import Network, Sigma, assemble, normal_vae, recipe
+from logpx.recipes.types import Finite, NonNegative, Positive
 from logpx.train import Method, Training
 
 Encoder = Literal["deterministic", "gaussian"]
@@ -27,12 +29,12 @@ def wae_mmd(
     data: Spec,
     *,
     latent: PositiveInt = 8,
-    lam: NonNegativeFloat = 100.0,
+    lam: NonNegative = 100.0,
     kernel: objectives.KernelName = "imq",
     encoder: Encoder = "deterministic",
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
-    sigma: PositiveFloat = 1.0,
+    sigma: Positive = 1.0,
 ) -> Method:
     """Wasserstein autoencoder with a kernel (Tolstikhin, Bousquet, Gelly & Schoelkopf 2018, arXiv:1711.01558, algorithm 2).
 
@@ -56,14 +58,14 @@ def wae_gan(
     data: Spec,
     *,
     latent: PositiveInt = 8,
-    lam: PositiveFloat = 10.0,
+    lam: Positive = 10.0,
     critic: tuple[PositiveInt, ...] = (512, 512, 512, 512),
-    rate: PositiveFloat = 0.5,
+    rate: Positive = 0.5,
     prior_trick: bool = False,
     encoder: Encoder = "deterministic",
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
-    sigma: PositiveFloat = 1.0,
+    sigma: Positive = 1.0,
 ) -> Method:
     """Wasserstein autoencoder with a critic (Tolstikhin, Bousquet, Gelly & Schoelkopf 2018, arXiv:1711.01558, algorithm 1).
 
@@ -91,8 +93,8 @@ def aae(
     *,
     latent: PositiveInt = 8,
     critic: tuple[PositiveInt, ...] = (512, 512),
-    rate: PositiveFloat = 1.0,
-    lam: PositiveFloat = 1.0,
+    rate: Positive = 1.0,
+    lam: Positive = 1.0,
     encoder: Encoder = "deterministic",
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
@@ -120,8 +122,8 @@ def info_vae(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    alpha: float = 0.0,
-    lam: PositiveFloat = 10.0,
+    alpha: Finite = 0.0,
+    lam: Positive = 10.0,
     kernel: objectives.KernelName = "imq",
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
@@ -133,12 +135,17 @@ def info_vae(
     max E_q log p(x|z) - (1 - alpha) KL(q(z|x) || p(z)) - (alpha + lam - 1) MMD^2(q(z), p(z)),  q = N(mu(x), diag sigma(x)^2).
 
     alpha weighs the information I(x; z) that the KL takes away: at 1 (MMD-VAE) nothing but the aggregate is held to
-    p(z), at 0 and lam 1 it is the VAE. The elbo reported is the bound at beta = 1.
+    p(z), at 0 and lam 1 it is the VAE. The elbo reported is the bound at beta = 1. Neither weight may be negative.
 
-    alpha: preference for information, 1 for none of the KL
-    lam: weight of the distance between q(z) and p(z)
+    alpha: preference for information, at most 1, for none of the KL
+    lam: weight of the distance between q(z) and p(z), at least 1 - alpha
     kernel: imq, the sum over seven scales of C/(C + |a - b|^2), or rbf with the median distance as its width
     """
+    if alpha > 1 or alpha + lam < 1:
+        raise UserError(
+            f"alpha is {alpha} and lam {lam}, so a KL or a distance would be rewarded: take alpha up to 1 and lam from "
+            "1 - alpha on."
+        )
     model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
     return Method(model, objectives.ELBO(1 - alpha) + (alpha + lam - 1) * objectives.MMD(kernel), Training())
 
@@ -148,8 +155,8 @@ def beta_tc(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    beta: NonNegativeFloat = 6.0,
-    rows: PositiveInt = 60_000,
+    beta: NonNegative = 6.0,
+    rows: PositiveInt | None = None,
     weights: objectives.Weights = "weighted",
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
@@ -162,14 +169,16 @@ def beta_tc(
     q(z|x) = N(mu(x), diag sigma(x)^2).
 
     That is ELBO - (beta - 1) TC. The estimate of TC from a batch is biased and saturates. Weighted sampling adds about
-    (latent - 1) log rows to its value, 99 nats as it is set here, and nothing to the gradient; the elbo is free of it.
+    (latent - 1) log rows to its value, 99 nats for MNIST, and nothing to the gradient; the elbo is free of it.
 
-    beta: weight of the total correlation
-    rows: N, the number of training rows
+    beta: weight of the total correlation; below 1 its estimate is rewarded, against the exact one within the KL
+    rows: N, the number of training rows, which is found out where it is not given
     weights: of the batch's rows in q(z): weighted, the paper's own, or stratified, which is unbiased for q(z)
     """
     model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
-    return Method(model, objectives.ELBO() + (beta - 1) * objectives.TotalCorrelation(rows, weights), Training())
+    return Method(
+        model, objectives.ELBO() + (beta - 1) * objectives.TotalCorrelation(rows or 60_000, weights), Training()
+    )
 
 
 @recipe
@@ -177,9 +186,9 @@ def factor_vae(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    gamma: PositiveFloat = 10.0,
+    gamma: Positive = 10.0,
     critic: tuple[PositiveInt, ...] = (256, 256, 256),
-    rate: PositiveFloat = 1.0,
+    rate: Positive = 1.0,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
     likelihood: likelihoods.Name = "auto",
@@ -207,8 +216,8 @@ def dip_vae(
     *,
     latent: PositiveInt = 10,
     version: objectives.Version = "ii",
-    lam: NonNegativeFloat = 10.0,
-    diagonal: NonNegativeFloat = 1.0,
+    lam: NonNegative = 10.0,
+    diagonal: NonNegative = 1.0,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
     likelihood: likelihoods.Name = "auto",
@@ -247,7 +256,7 @@ def divergence_vae(
     data: Spec,
     *,
     which: Which = "jensen_shannon",
-    weight: PositiveFloat = 1.0,
+    weight: Positive = 1.0,
     latent: PositiveInt = 10,
     samples: PositiveInt = 1,
     hidden: tuple[PositiveInt, ...] = (400,),

@@ -1,10 +1,11 @@
 """Other weights and constraints on the KL (floor 7)."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from logpx import likelihoods, objectives
 from logpx.data import Spec
 from logpx.recipes.base import Network, Sigma, normal_vae, recipe
+from logpx.recipes.types import Positive
 from logpx.train import Method, Training
 
 
@@ -13,7 +14,7 @@ def beta_vae(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    beta: PositiveFloat = 4.0,
+    beta: Positive = 4.0,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
     likelihood: likelihoods.Name = "auto",
@@ -40,8 +41,8 @@ def capacity_vae(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    capacity: PositiveFloat = 25.0,
-    gamma: PositiveFloat = 100.0,
+    capacity: Positive = 25.0,
+    gamma: Positive = 100.0,
     steps: NonNegativeInt = 20_000,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
@@ -68,8 +69,8 @@ def constrained_vae(
     data: Spec,
     *,
     latent: PositiveInt = 10,
-    eps: PositiveFloat = 10.0,
-    rate: PositiveFloat = 0.01,
+    eps: Positive = 10.0,
+    rate: Positive = 0.01,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
     likelihood: likelihoods.Name = "auto",
@@ -94,8 +95,8 @@ def geco(
     data: Spec,
     *,
     latent: PositiveInt = 20,
-    kappa: PositiveFloat = 0.15,
-    rate: PositiveFloat = 0.01,
+    kappa: Positive = 0.15,
+    rate: Positive = 0.01,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
 ) -> Method:

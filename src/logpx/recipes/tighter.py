@@ -7,9 +7,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from logpx import ladder, likelihoods, objectives
 from logpx.data import Spec
 from logpx.recipes.base import ACTIVATIONS, Activation, Network, Sigma, normal_vae, recipe
+from logpx.recipes.types import Finite
 from logpx.train import Method, Training
 
-Alpha = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -98,7 +98,7 @@ def renyi(
     data: Spec,
     *,
     latent: PositiveInt = 50,
-    alpha: Alpha = 0.5,
+    alpha: Finite = 0.5,
     samples: PositiveInt = 50,
     hidden: tuple[PositiveInt, ...] = (200, 200),
     activation: Activation = "tanh",
