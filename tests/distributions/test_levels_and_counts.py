@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -113,6 +114,19 @@ def test_a_category_that_cannot_be_takes_no_part():
     assert (CategoricalLogits(logits.detach()).sample((1000,)) < 2).all()
 
 
+def test_nan_and_what_lies_between_the_codes_have_no_probability_and_no_gradient():
+    x = float64(math.nan, 0.5, math.inf, 1.0)
+    logits = float64(0.2, 1.0, -1.0).requires_grad_()
+    parts = [float64(0.3).requires_grad_(), float64(1.1).requires_grad_(), float64(0.2).requires_grad_()]
+    log_p = CategoricalLogits(logits).log_prob(x)
+    assert log_p[:3].tolist() == [-math.inf] * 3
+    assert log_p[3].item() == pytest.approx(special.log_softmax([0.2, 1.0, -1.0])[1])
+    log_q = LogisticMixture(*parts, 3).log_prob(x[[0, 2, 3]])
+    assert log_q[:2].tolist() == [-math.inf] * 2
+    (log_p[3] + log_q[2]).backward()
+    assert all(t.grad.isfinite().all() for t in (logits, *parts))
+
+
 # --- counts -----------------------------------------------------------------------------------------------------------
 
 
@@ -142,6 +156,55 @@ def test_negative_binomial_becomes_poisson():
     x, a, r = torch.arange(20).double(), float64(1.3), 1e6
     more = NegativeBinomial(a, float64(math.log(r))).log_prob(x) - PoissonLogMean(a).log_prob(x)
     torch.testing.assert_close(more, ((x - a.exp()).square() - x) / (2 * r), rtol=0, atol=1e-8)
+
+
+def negative_binomial(x, a, rho):
+    """log p in 60 digits, where log G(x + r) - log G(r) keeps what float64 loses."""
+    with mpmath.workdps(60):
+        mu, r = mpmath.exp(a), mpmath.exp(rho)
+        ways = mpmath.loggamma(x + r) - mpmath.loggamma(r) - mpmath.loggamma(x + 1)
+        return float(ways + r * mpmath.log(r / (r + mu)) + x * mpmath.log(mu / (r + mu)))
+
+
+@pytest.mark.parametrize("rho", [-5.0, 2.99, 3.0, 4.0, 12.0, 20.0, 30.0, 40.0, 85.0])
+@pytest.mark.parametrize(("x", "a"), [(0, 1.0), (7, 1.0), (3000, 8.0), (100_000, 11.0)])
+def test_negative_binomial_is_exact_however_large_its_shape(rho, x, a):
+    law = NegativeBinomial(float64(a), float64(rho))
+    assert law.log_prob(float64(x)).item() == pytest.approx(negative_binomial(x, a, rho), rel=1e-11, abs=1e-9)
+    narrow = NegativeBinomial(torch.tensor(a), torch.tensor(rho))
+    same = negative_binomial(x, a, narrow.log_r.double().item())
+    assert narrow.log_prob(torch.tensor(float(x))).item() == pytest.approx(same, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("rho", [-5.0, 3.0, 20.0, 40.0, 88.0, 300.0, 1000.0])
+def test_negative_binomial_has_a_finite_gradient_that_fades_into_the_poissons(rho):
+    a, shape = float64(1.0).requires_grad_(), float64(rho).requires_grad_()
+    by_a, by_shape = torch.autograd.grad(NegativeBinomial(a, shape).log_prob(float64(7)).sum(), (a, shape))
+    r = math.exp(min(rho, 300.0))
+    assert by_a.item() == pytest.approx((7 - math.e) / (1 + math.e / r), rel=1e-9)
+    if rho >= 20:
+        assert abs(by_shape.item()) < 1e-7  # ((x - mu)^2 - x)/(2 r), to rounding
+
+
+@pytest.mark.parametrize("log_mean", [30.0, 40.0, 50.0, 80.0])
+def test_a_count_is_drawn_at_means_beyond_the_whole_numbers_of_64_bits(log_mean):
+    mean = math.exp(log_mean)
+    for dtype in (torch.float32, torch.float64):
+        poisson = PoissonLogMean(torch.full((2000,), log_mean, dtype=dtype))
+        binomial = NegativeBinomial(poisson.log_mean, torch.tensor(95.0, dtype=dtype))  # e^95 is infinite in float32
+        torch.manual_seed(0)
+        for law in (poisson, binomial):
+            x = law.sample().double()
+            assert x.mean().item() == pytest.approx(mean, rel=5e-6)  # float32 has rounded e^a so far
+            assert ((x - x.mean()).abs() <= 6 * math.sqrt(mean) + 5e-6 * mean).all()
+
+
+def test_a_poisson_draw_below_that_is_torchs_own():
+    law = PoissonLogMean(torch.linspace(-3, 30, 50))
+    torch.manual_seed(0)
+    ours = law.sample((3,))
+    torch.manual_seed(0)
+    assert torch.equal(ours, torch.poisson(law.mean.expand(3, 50)))
 
 
 # --- Student's t ------------------------------------------------------------------------------------------------------

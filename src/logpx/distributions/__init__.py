@@ -4,7 +4,7 @@ from logpx.distributions.binary import BernoulliLogits, ContinuousBernoulli, Gre
 from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
 from logpx.distributions.flow import Flow, import_zuko
 from logpx.distributions.heavy import StudentT
-from logpx.distributions.kl import has_closed_kl, kl_by_dimension
+from logpx.distributions.kl import has_closed_kl, kinds, kl_by_dimension
 from logpx.distributions.laws import is_density, log_prob_by_element
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
@@ -25,6 +25,7 @@ __all__ = [
     "has_closed_kl",
     "import_zuko",
     "is_density",
+    "kinds",
     "kl_by_dimension",
     "log_prob_by_element",
 ]

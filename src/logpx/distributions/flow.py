@@ -22,6 +22,11 @@ class Flow(Distribution):
     u, so that log_prob is one pass (masked autoregressive flow, Papamakarios et al. 2017, arXiv:1705.07057). "draws": it
     takes u to z, so that a draw is one pass (inverse autoregressive flow, Kingma et al. 2016, arXiv:1606.04934), and
     log_prob of that very draw costs nothing more. mean and variance are a quasi-Monte-Carlo quadrature of 1024 points.
+
+    The value kept for that draw z = z(u, parameters) is log q as a function of the parameters at the draw's own noise u:
+    its gradient is the total derivative, through z and beside it, and z is no node of it. For the partial derivatives
+    (by z, or by the parameters at a fixed z) ask a law held constant, or for log_prob(z.clone()). What was drawn without
+    gradients is kept only for those who ask without.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -36,7 +41,7 @@ class Flow(Distribution):
         direction: Literal["density", "draws"],
     ) -> None:
         self.base, self.go, self.back, self.direction = base, go, back, direction
-        self._last: tuple[Tensor, Tensor] | None = None
+        self._last: tuple[Tensor, Tensor, bool] | None = None  # a draw, its log_prob, and whether gradients were on
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "Flow":
@@ -46,7 +51,7 @@ class Flow(Distribution):
         if self.direction == "density":
             u, log_det = self.go(value)
             return self.base.log_prob(u) + log_det
-        if self._last is not None and value is self._last[0]:
+        if self._last is not None and value is self._last[0] and (self._last[2] or not torch.is_grad_enabled()):
             return self._last[1]
         u = self.back(value)
         return self.base.log_prob(u) - self.go(u)[1]
@@ -56,7 +61,7 @@ class Flow(Distribution):
         if self.direction == "density":
             return self.back(u)
         z, log_det = self.go(u)
-        self._last = z, self.base.log_prob(u) - log_det
+        self._last = z, self.base.log_prob(u) - log_det, torch.is_grad_enabled()
         return z
 
     @property
@@ -66,6 +71,13 @@ class Flow(Distribution):
     @property
     def variance(self) -> Tensor:
         return self._spread().var(0, correction=0)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """Cov z, (*batch, D, D), by the quadrature behind the variance."""
+        apart = self._spread()
+        apart = apart - apart.mean(0)
+        return torch.einsum("n...i,n...j->...ij", apart, apart) / len(apart)
 
     def _spread(self) -> Tensor:
         """Images of evenly spread points of the normal base, (nodes, *batch, D)."""

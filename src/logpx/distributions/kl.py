@@ -26,6 +26,11 @@ def has_closed_kl(q: Distribution, p: Distribution) -> bool:
     return True
 
 
+def kinds(*laws: Distribution) -> tuple[type, ...]:
+    """What decides whether laws have a closed KL: of each its type, and that of the law inside it, if any."""
+    return tuple(kind for law in laws for kind in (type(law), type(getattr(law, "base_dist", None))))
+
+
 def kl_by_dimension(q: Distribution, p: Distribution | None) -> Tensor | None:
     """KL(q_i || p_i) for each dimension of two laws that are products over dimensions, (..., D); None for others."""
     if not (isinstance(q, Independent) and isinstance(p, Independent) and has_closed_kl(q, p)):

@@ -9,6 +9,7 @@ Shape = torch.Size | list[int] | tuple[int, ...]
 
 
 def _inside(value: Tensor, levels: int) -> Tensor:
+    """False for nan as well."""
     return (value >= 0) & (value <= levels - 1)
 
 
@@ -48,9 +49,10 @@ class CategoricalLogits(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         shape = torch.broadcast_shapes(value.shape, self._batch_shape)
-        code = value.clamp(0, self.levels - 1).long().expand(shape).unsqueeze(-1)
+        exists = _inside(value, self.levels) & (value == value.floor())
+        code = torch.where(exists, value, 0).long().expand(shape).unsqueeze(-1)
         log_p = self.logits.log_softmax(-1).expand(*shape, self.levels).gather(-1, code).squeeze(-1)
-        return log_p.masked_fill(~_inside(value, self.levels), -torch.inf)
+        return log_p.masked_fill(~exists, -torch.inf)
 
 
 class LogisticMixture(Distribution):
@@ -100,11 +102,12 @@ class LogisticMixture(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        x, top = value.unsqueeze(-1), self.levels - 1
+        inside = _inside(value, self.levels)
+        x, top = torch.where(inside, value, 0).unsqueeze(-1), self.levels - 1
         width = torch.exp(-self.log_s)  # 1/s
         a, b = (x + 0.5 - self.m) * width, (x - 0.5 - self.m) * width
         below = torch.where(x < top, softplus(-a, threshold=40), 0)  # -log F(a): not above x
         above = torch.where(x > 0, softplus(b, threshold=40), 0)  # -log F(-b): not below x
         both = torch.where((x > 0) & (x < top), torch.log(-torch.expm1(-width)), 0)
         log_p = torch.logsumexp(self.weights.log_softmax(-1) + both - below - above, -1)
-        return log_p.masked_fill(~_inside(value, self.levels), -torch.inf)
+        return log_p.masked_fill(~inside, -torch.inf)

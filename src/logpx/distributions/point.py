@@ -31,6 +31,10 @@ class Point(Distribution):
     def variance(self) -> Tensor:
         return torch.zeros_like(self.z)
 
+    @property
+    def covariance_matrix(self) -> Tensor:
+        return torch.zeros_like(self.z).diag_embed()
+
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         return self.z.expand(*sample_shape, *self.z.shape)
 
