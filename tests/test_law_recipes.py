@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import re
 from pathlib import Path
 
@@ -150,6 +151,22 @@ def test_a_resumed_run_has_the_bits_of_an_unbroken_one(name, tmp_path):
     again = load_run(tmp_path / "broken")
     torch.testing.assert_close(again.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
     assert [r["train"] for r in again.rows] == [r["train"] for r in whole.rows]
+
+
+@every_recipe
+def test_a_last_batch_of_one_row_trains(name):
+    rows = toy(name).train
+    data = from_array(
+        rows.rows[:20],
+        labels=rows.labels[:20],
+        context="label" if RECIPES[name].conditional else None,
+        held_out=2,
+        test=1,
+    )
+    run = fit(small(name, data), data, epochs=1, batch_size=16, show=False)
+    assert len(data.train) == 17
+    for split in ("train", "held_out"):
+        assert all(math.isfinite(value) for value in run.rows[0][split].values())
 
 
 @every_recipe

@@ -297,3 +297,17 @@ def test_a_prior_fitted_later_is_used_with_its_closed_kl():
     assert model.how_kl() == "closed form"
     assert d.kl().shape == (B,)
     assert model.sample(3)[0].shape == (3, D)
+
+
+def test_another_prior_is_asked_anew_for_its_closed_kl():
+    model, batch = model_of(), batch_of()
+    model.draw(batch)
+    assert model.how_kl() == "closed form"
+    model.prior = priors.Mixture(D, 3).double()
+    d = model.draw(batch, K)
+    assert model.how_kl() == "one sample"
+    assert torch.equal(d.kl(), d.log_q() - d.log_pz())
+    model.prior = priors.StandardNormal(D).double()
+    step = torch.compile(lambda b: model.draw(b).kl(), fullgraph=True, backend="eager")
+    model.draw(batch)
+    assert step(batch).shape == (B,)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 from torch.func import functional_call
 
-from logpx.distributions import has_closed_kl, log_prob_by_element
+from logpx.distributions import has_closed_kl, kinds, log_prob_by_element
 from logpx.errors import UserError
 
 
@@ -110,14 +110,18 @@ class VAE(nn.Module):
         super().__init__()
         self.encoder, self.posterior, self.prior = encoder, posterior, prior
         self.decoder, self.likelihood, self.marginal = decoder, likelihood, marginal
-        self._closed_kl: bool | None = None
+        self._closed_kl = False  # whether KL(q || p) has a closed form, for laws of these types:
+        self._asked_of: tuple[type, ...] = ()
+
+    def shown(self, batch: Batch) -> Tensor:
+        """x as the encoder gets it: one that `sees_missing` is shown nan where nothing was observed, others 0."""
+        if batch.observed is None or not getattr(self.encoder, "sees_missing", False):
+            return batch.x
+        return batch.x.where(batch.observed.bool(), torch.nan)
 
     def emit(self, batch: Batch) -> Tensor:
-        """The encoder's numbers, (B, size). One that `sees_missing` is shown nan where nothing was observed, others 0."""
-        x = batch.x
-        if batch.observed is not None and getattr(self.encoder, "sees_missing", False):
-            x = x.where(batch.observed.bool(), torch.nan)
-        return _call(self.encoder, x, batch.context)
+        """The encoder's numbers, (B, size)."""
+        return _call(self.encoder, self.shown(batch), batch.context)
 
     def emit_from(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """The decoder's numbers, (..., size, *shape) for z (..., D)."""
@@ -163,10 +167,12 @@ class VAE(nn.Module):
         return "closed form" if self._closed_kl else "one sample"
 
     def _is_closed(self, q: Distribution, prior: Distribution | None) -> bool:
-        # Asked once: torch's dispatch cannot be traced on its first call, and the answer never changes.
-        if self._closed_kl is None and prior is not None:
-            self._closed_kl = has_closed_kl(q, prior)
-        return bool(self._closed_kl)
+        # Asked once for laws of these types: torch's dispatch cannot be traced on its first call.
+        if prior is None:
+            return False
+        if self._asked_of != (types := kinds(q, prior)):
+            self._closed_kl, self._asked_of = has_closed_kl(q, prior), types
+        return self._closed_kl
 
 
 def _call(part: Callable[..., Tensor], x: Tensor, context: Tensor | None) -> Tensor:

@@ -411,3 +411,23 @@ def test_the_true_density_bounds_a_trained_model() -> None:
     truth = rows.log_density(x).mean().item()
     model = exact.ppca.as_vae(exact.ppca.closed_form(rows.train.x(), 3), rows.shape)
     assert evidence(model, x).mean <= truth + 0.05
+
+
+def test_bits_are_counted_by_what_was_observed() -> None:
+    """All bits over all observed elements: half the columns away, half the bits and half the elements."""
+    model, x = binary_vae(), binary_rows(6).double()
+    P = x.shape[1]
+    x[:, : P // 2] = math.nan
+    x[0, -1] = math.nan
+    found = evidence(model, x, samples=5)
+    observed = int((~x.isnan()).sum())
+    assert found.dims == observed / 6
+    assert found.bits_per_dim == pytest.approx(-found.per_point.sum().item() / (observed * math.log(2)), rel=1e-12)
+    assert evidence(model, binary_rows(6), samples=5).dims == P
+    assert evidence(model, torch.full((2, P), math.nan), samples=5).bits_per_dim is None
+
+
+@pytest.mark.parametrize("samples", [math.nan, 2.5, math.inf])
+def test_draws_are_counted_in_whole_numbers(samples: float) -> None:
+    with pytest.raises(UserError, match=f"samples is {samples}: give a whole number"):
+        evidence(binary_vae(), binary_rows(3), samples=samples)  # type: ignore[arg-type]

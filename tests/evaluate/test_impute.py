@@ -137,8 +137,12 @@ def test_refusals():
     model = with_exact_posterior()
     with pytest.raises(UserError, match="nothing to impute: no value is missing"):
         impute(model, torch.zeros(4, 5, dtype=torch.float64))
-    with pytest.raises(UserError, match="samples is 0"):
-        impute(model, x, samples=0)
+    for samples in (0, math.nan, 2.5):
+        with pytest.raises(UserError, match=f"samples is {samples}"):
+            impute(model, x, samples=samples)
+    for levels in ([3, None], [None] * 6, []):
+        with pytest.raises(UserError, match=f"levels has {len(levels)} numbers for 5 elements"):
+            impute(model, x, levels=levels)
     grey = VAE(
         encoder=networks.MLP((5,), (), (4,)),
         posterior=posteriors.DiagNormal(2),

@@ -75,3 +75,21 @@ def test_numbers_are_spread_over_columns_by_their_widths():
     rows = Spread(Given(), (2, 1, 3))(torch.arange(6.0).expand(4, 2, 6))
     assert rows.shape == (4, 2, 3, 3)
     assert rows[0, 0].tolist() == [[0, 2, 3], [1, 0, 4], [0, 0, 5]]
+
+
+@pytest.mark.parametrize(
+    "features", [LevelFeatures((6,), None), LevelFeatures((6,), 17), OneHotFeatures((6,), 3), TableFeatures(COLUMNS)]
+)
+def test_a_hole_has_no_gradient_of_any_order(features):
+    """Not nan times 0: the derivative of a derivative, such as a penalty on a Jacobian needs, would be nan."""
+    x = torch.tensor([[1.0, 2.0, 1.0, 3.0, math.nan, 0.0], [math.nan] * 6], requires_grad=True)
+    h = features(x)
+    assert h.isfinite().all()
+    if not h.requires_grad:  # one-hot: a step has no slope to speak of
+        return
+    v = torch.ones_like(h, requires_grad=True)
+    (first,) = torch.autograd.grad(h, x, v, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), v)
+    assert (first[x.isnan()] == 0).all()
+    assert first.isfinite().all()
+    assert second.isfinite().all()

@@ -12,6 +12,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from logpx import likelihoods, posteriors, priors
 from logpx.errors import UserError
+from logpx.evaluate import evidence
 from logpx.model import VAE, Batch
 from logpx.networks import MLP
 from logpx.objectives import ELBO
@@ -67,7 +68,7 @@ def test_pseudo_inputs_and_the_shared_encoder_both_get_a_gradient_from_the_prior
 
 def test_the_encoder_is_kept_once():
     model = vamp_model()
-    assert [k for k in model.state_dict() if k.startswith("prior.")] == ["prior.u"]
+    assert {k for k in model.state_dict() if k.startswith("prior.")} == {"prior.u", "prior.centre", "prior.scale"}
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     assert len(names) == len(set(names)) == len(list(model.parameters()))
     storages = [t.untyped_storage().data_ptr() for t in model.state_dict().values()]
@@ -90,8 +91,36 @@ def test_pseudo_inputs_stay_within_the_range_of_pixels():
     prior = vamp_model(K=500, inside=(0.0, 1.0), centre=0.05, spread=0.01).prior
     assert prior.u.mean().item() == pytest.approx(0.05, abs=4 * 0.01 / 2500**0.5)
     assert prior.u.std().item() == pytest.approx(0.01, abs=4 * 0.01 / 5000**0.5)
-    prior.u.data = torch.tensor([[-3.0, 0.2, 7.0]])
-    assert prior.pseudo_inputs.tolist() == [[0.0, pytest.approx(0.2), 1.0]]
+    prior.u.data = torch.tensor([[-3.0, 0.2, 7.0, 0.0, 1.0]])
+    assert prior.pseudo_inputs.tolist() == [[0.0, pytest.approx(0.2), 1.0, 0.0, 1.0]]
+
+
+def test_pseudo_inputs_start_at_rows_each_as_often_as_the_other():
+    prior, x = vamp_model(K=12).prior, torch.randn(4, 5).double() * 200 + 1000
+    prior.start(x)
+    spread = x.std(0, correction=0)
+    apart = (prior.pseudo_inputs[:, None] - x).div(spread).abs().amax(2)  # (K, rows)
+    assert apart.argmin(1).tolist() == [0, 1, 2, 3] * 3
+    assert apart.amin(1).max() < 0.06  # six standard deviations of the noise
+    assert apart.amin(1).min() > 0
+
+
+def test_pseudo_inputs_of_pixels_start_inside_where_they_have_a_gradient():
+    prior = vamp_model(K=30, inside=(0.0, 1.0)).prior
+    prior.start(torch.rand(30, 5).double().round())
+    assert ((prior.u >= 0) & (prior.u <= 1)).all()
+    prior.pseudo_inputs.sum().backward()
+    assert (prior.u.grad == 1).all()
+
+
+def test_an_evaluation_leaves_the_mixture_as_it_was_trained():
+    model, z = vamp_model(), torch.randn(7, 2).double()
+    before, weights = model.prior().log_prob(z), {k: v.clone() for k, v in model.state_dict().items()}
+    x = torch.randn(9, 5).double()
+    alone, among = evidence(model, x[:1], samples=20), evidence(model, x, samples=20)
+    torch.testing.assert_close(alone.per_point[0], among.per_point[0], rtol=1e-12, atol=0)  # it knows no test row
+    assert torch.equal(model.prior().log_prob(z), before)
+    assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
 
 
 def test_the_kl_to_it_is_said_to_be_by_one_sample():

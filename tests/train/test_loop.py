@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -346,6 +347,33 @@ def test_the_gradient_is_clipped() -> None:
     assert max(clipped) <= 0.01 * (1 + 1e-5)
 
 
+def test_each_player_is_clipped_by_itself() -> None:
+    """A critic's large gradient does not shorten the model's: each is its own, scaled to the norm on its own."""
+
+    def gradients(clip: float | None) -> list[Tensor]:
+        method = small(numbers(), "aae", critic=(8,), sigma=1.0)
+        run = loop._Loop(
+            replace(method, training=Training(batch_size=16, clip=clip)),
+            from_array(numbers()),
+            {"seed": 0},
+            Reporter(),
+        )
+        run.evaluate_objective = run.objective
+        torch.manual_seed(0)
+        run._move(next(iter(run.feed.epoch())))
+        return [torch.cat([p.grad.flatten() for p in part.parameters()]) for part in (run.model, run.objective)]
+
+    for free, clipped in zip(gradients(None), gradients(0.01), strict=True):
+        assert free.norm() > 0.01
+        torch.testing.assert_close(clipped, free * 0.01 / (free.norm() + 1e-6))  # torch's own guard against 0/0
+
+
+@pytest.mark.parametrize("steps", [math.nan, 1.5, -1])
+def test_encoder_steps_are_counted_in_whole_numbers(steps: float) -> None:
+    with pytest.raises(UserError, match=f"encoder_steps is {steps}"):
+        Training(encoder_steps=steps)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("recipe", ["vae", "linear_vae"])
 def test_an_optimal_sigma_belongs_to_no_optimiser_and_finds_the_residual(recipe: str) -> None:
     data = from_array(numbers(200), held_out=0, test=0)
@@ -474,6 +502,7 @@ def test_a_held_out_loss_that_is_no_number(scripted: Callable[..., None], tmp_pa
         ({"learning_rate": math.inf}, "learning_rate is inf"),
         ({"clip": 0.0}, "clip is 0"),
         ({"patience": 0}, "patience is 0"),
+        ({"epochs": math.nan}, "epochs is nan"),
         ({"threads": 0}, "threads is 0"),
         ({"threads": -1}, "threads is -1"),
         ({"save_every": 0}, "save_every is 0"),

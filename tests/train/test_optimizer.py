@@ -1,10 +1,14 @@
 """Muon moves the matrices of linear layers, Adam everything else, each at its own pace."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
-from logpx.train.optimizer import Together, adam, muon
+from logpx import likelihoods, objectives
+from logpx.networks import MLP
+from logpx.train.optimizer import Together, adam, muon, paces
 
 
 class Parts(nn.Module):
@@ -13,20 +17,17 @@ class Parts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layer, self.codes, self.fast = (
-            nn.Linear(12, 8),
-            nn.Parameter(torch.randn(5, 3)),
-            nn.Parameter(torch.randn(2)),
-        )
-        self.fast.rate = 10.0
+        self.layer, self.codes = nn.Linear(12, 8), nn.Parameter(torch.randn(5, 3))
+        self.fast = nn.ParameterList([nn.Parameter(torch.randn(2))])
+        self.fast.pace = 10.0
 
     def loss(self) -> torch.Tensor:
         x = torch.randn(40, 12, generator=torch.Generator().manual_seed(1))
-        return self.layer(x).square().sum() + self.codes.square().sum() + self.fast.square().sum()
+        return self.layer(x).square().sum() + self.codes.square().sum() + self.fast[0].square().sum()
 
 
-def learned(parts: Parts) -> list[torch.Tensor]:
-    return list(parts.parameters())
+def learned(parts: Parts) -> dict[torch.Tensor, float]:
+    return paces([parts])
 
 
 def step(parts: Parts, optimizer) -> dict[str, torch.Tensor]:
@@ -47,7 +48,7 @@ def test_only_the_matrices_of_linear_layers_move_orthogonally():
     assert singular.max() < 1.25
     plain = Parts()
     expected = step(plain, adam(learned(plain), rate))
-    for name in ("layer.bias", "codes", "fast"):
+    for name in ("layer.bias", "codes", "fast.0"):
         assert torch.equal(moved[name], expected[name])
     assert not torch.allclose(moved["layer.weight"], expected["layer.weight"])
 
@@ -55,13 +56,13 @@ def test_only_the_matrices_of_linear_layers_move_orthogonally():
 def test_a_parameter_with_a_rate_moves_that_much_faster():
     parts = Parts()
     moved = step(parts, muon(learned(parts), 1e-3, [parts]))
-    assert moved["fast"].abs().mean().item() == pytest.approx(1e-2, rel=1e-3)
+    assert moved["fast.0"].abs().mean().item() == pytest.approx(1e-2, rel=1e-3)
     assert moved["codes"].abs().mean().item() == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_a_model_without_linear_layers_has_adam_alone():
     parts = nn.ParameterList([nn.Parameter(torch.randn(4, 4))])
-    assert isinstance(muon(list(parts), 1e-3, [parts]), torch.optim.Adam)
+    assert isinstance(muon(paces([parts]), 1e-3, [parts]), torch.optim.Adam)
 
 
 def test_both_together_are_saved_and_put_back():
@@ -79,3 +80,14 @@ def test_both_together_are_saved_and_put_back():
         step(broken, third)
     for a, b in zip(learned(straight), learned(broken), strict=True):
         assert torch.equal(a, b)
+
+
+def test_copies_keep_the_pace_of_a_critic_and_leave_the_optimal_sigma_alone():
+    """torch copies a parameter's numbers and nothing else, so the marks stand on its module."""
+    critic = objectives.Critic(MLP((2,), (4,), ()), rate=0.5)
+    sigma = likelihoods.Gaussian((3,), "optimal")
+    for parts in ([critic, sigma], copy.deepcopy([critic, sigma])):
+        found = paces(parts)
+        assert len(found) == 4
+        assert set(found.values()) == {0.5}
+        assert parts[1].log_sigma not in found

@@ -17,6 +17,7 @@ from logpx.errors import UserError
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
+from logpx.objectives.base import whole
 
 Progress = Callable[[int, int], None]
 SAMPLES_AT_ONCE = 64  # draws of one tile of noise
@@ -30,12 +31,13 @@ class Evidence:
     per_point (n,)  nats; `mean` its average, `standard_error` that average's error from having n points only,
                     `monte_carlo_error` the part of the error that more samples would remove.
     ess, khat (n,)  effective sample size of the k weights and the Pareto shape of their tail (above 0.7: distrust).
-    bits_per_dim    -mean / (dims log 2); None for a score.
+    dims            observed elements per point, on average: all P of them where nothing is missing.
+    bits_per_dim    -mean / (dims log 2), that is all bits by all observed elements; None for a score.
     """
 
     per_point: Tensor
     kind: str
-    dims: int
+    dims: float
     samples: int | None = None
     ess: Tensor | None = None
     khat: Tensor | None = None
@@ -63,7 +65,7 @@ class Evidence:
 
     @property
     def bits_per_dim(self) -> float | None:
-        return None if self.kind == "score" else -self.mean / (self.dims * math.log(2))
+        return None if self.kind == "score" or not self.dims else -self.mean / (self.dims * math.log(2))
 
     @property
     def name(self) -> str:
@@ -124,8 +126,7 @@ def evidence(
     rows nor `memory` change its value (beyond rounding). Raises UserError for a model without a prior, samples < 1,
     no rows, or a non-finite estimate.
     """
-    if samples < 1:
-        raise UserError(f"samples is {samples}: at least one draw per point is needed.")
+    whole("samples", samples)
     check_rows(data)
     with at_rest(model):
         if model.marginal is not None:
@@ -153,10 +154,11 @@ def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progre
     # the tile's (k, rows) weights at most 2^22 (32 MB).
     rows = max(1, min(128, 2**17 // P, 2**22 // k))
     pairs = max(rows, memory // pair_bytes(model, P))
-    parts, density = [], True
+    parts, density, observed = [], True, 0
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)
         n = len(batch.x)
+        observed += n * P if batch.observed is None else int(batch.observed.sum())
         # a short tile draws the same noise as a full one
         batch = batch.map(lambda t: torch.cat([t, t[-1:].expand(rows - len(t), *t.shape[1:])]))
         log_w, density = _log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
@@ -164,7 +166,8 @@ def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progre
         parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
         _tell(progress, start + n, count(data))
     per_point, ess, khat = torch.cat(parts, 1)
-    return Evidence(_finite(per_point), "lower bound" if density else "score", P, k, ess, khat)
+    dims = observed / count(data)
+    return Evidence(_finite(per_point), "lower bound" if density else "score", dims, k, ess, khat)
 
 
 def _log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tuple[Tensor, bool]:

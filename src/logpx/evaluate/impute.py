@@ -10,6 +10,7 @@ from logpx.distributions import is_density, log_prob_by_element
 from logpx.errors import UserError
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.model import VAE, Batch, Draw
+from logpx.objectives.base import whole
 
 Levels = Sequence[int | None]
 
@@ -34,15 +35,17 @@ def impute(
     levels   number of categories of each element, or (n,) for all, None where it is none; a split knows them itself.
     memory   bytes that decoding may use at once; it changes the speed, not the result.
 
-    Raises UserError where nothing is missing, for a model without evidence, and for a likelihood that is no density.
+    Raises UserError where nothing is missing, for levels of another number, for a model without evidence, and for a
+    likelihood that is no density.
     """
     check_rows(data)
-    if samples < 1:
-        raise UserError(f"samples is {samples}: at least one draw per row is needed.")
+    whole("samples", samples)
     if not model.has_evidence:
         raise UserError("This model has no density over z, so it cannot weigh what a missing value might be.")
     levels = getattr(data, "levels", None) if levels is None else levels
     P = prod(batch_of(data, slice(0, 1)).x.shape[1:])
+    if levels is not None and len(levels) not in (1, P):
+        raise UserError(f"levels has {len(levels)} numbers for {P} elements: give one for each, or one for all.")
     rows = max(1, min(128, 2**17 // P, 2**20 // samples))
     at_once, filled, holes = max(1, memory // (pair_bytes(model, P) * rows)), [], False
     with at_rest(model):

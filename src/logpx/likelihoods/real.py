@@ -37,7 +37,7 @@ class _LocationScale(nn.Module):
         self.size = 2 if sigma == "pixel" else 1
         if sigma in ("shared", "optimal"):
             self.log_sigma = nn.Parameter(torch.tensor(0.0))
-            self.log_sigma.moves_itself = sigma == "optimal"  # type: ignore[attr-defined]
+        self.moves_itself = ("log_sigma",) if sigma == "optimal" else ()
 
     def forward(self, h: Tensor) -> Distribution:
         m, sigma = self._mean_and_sigma(h)

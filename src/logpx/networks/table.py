@@ -60,9 +60,12 @@ class TableFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         numbers = x.index_select(-1, self.at)
+        missing = numbers.isnan()
+        # before the logarithm, because the gradient of one of nan is nan, times 0 too
+        numbers = numbers.masked_fill(missing, 0)
         numbers = torch.where(self.is_count, numbers.clamp_min(0).log1p(), numbers)
         one_hot = (x.index_select(-1, self.owner) == self.code).to(x.dtype)
-        return torch.cat([(numbers - self.mean) / self.scale, one_hot], -1).nan_to_num(nan=0.0)
+        return torch.cat([((numbers - self.mean) / self.scale).masked_fill(missing, 0), one_hot], -1)
 
 
 def _centre(column: Column) -> tuple[float, float]:
@@ -82,8 +85,8 @@ class LevelFeatures(nn.Module):
         self.outputs, self.levels = shape, levels
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = x.clamp_min(0).log1p() if self.levels is None else x / max(self.levels - 1, 1)
-        return seen.nan_to_num(nan=0.0)
+        x = x.masked_fill(x.isnan(), 0)  # before the logarithm, as above
+        return x.clamp_min(0).log1p() if self.levels is None else x / max(self.levels - 1, 1)
 
 
 class OneHotFeatures(nn.Module):

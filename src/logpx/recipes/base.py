@@ -7,6 +7,7 @@ command line too, and its docstring's first line is its title and reference.
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_type_hints
@@ -19,12 +20,13 @@ from logpx import likelihoods, networks, posteriors, priors
 from logpx.data import Column, Data, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
+from logpx.recipes.types import Positive
 from logpx.train import Method, Run
 from logpx.train.engine import dtype_of
 from logpx.train.run import Folder
 
 Network = Literal["mlp", "conv"]
-Sigma = float | Literal["shared", "pixel", "optimal"]
+Sigma = Positive | Literal["shared", "pixel", "optimal"]
 Activation = Literal["relu", "tanh"]
 
 #: what an option means in every recipe that has it and does not say otherwise
@@ -78,7 +80,8 @@ RECIPES: dict[str, Recipe] = {}
 def recipe(function: Callable[..., Method] | None = None, *, conditional: bool = False) -> Any:
     """Enters a function into the table, checks its options when called, and seeds the initial weights.
 
-    The decorated function takes a Data, a Spec or an array, its own options, and `seed`.
+    The decorated function takes a Data, a Spec or an array, its own options, and `seed`. An option `rows` left at None is
+    the number of training rows, where the data are given: the options that a run keeps then hold it.
     """
     if function is None:
         return partial(recipe, conditional=conditional)
@@ -87,31 +90,20 @@ def recipe(function: Callable[..., Method] | None = None, *, conditional: bool =
 
     @wraps(function)
     def build(data: Any, *, seed: int = 0, **options: Any) -> Method:
+        data = data if isinstance(data, Data | Spec) else from_array(data)
+        given = {name: p.default for name, p in RECIPES[function.__name__].options.items()} | options
+        if isinstance(data, Data) and given.get("rows", 0) is None:
+            given["rows"] = options["rows"] = len(data.train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                method = checked(spec_of(data), **options)
+                method = checked(data.spec if isinstance(data, Data) else data, **options)
             except ValidationError as error:
                 raise UserError(_sentence(function.__name__, error)) from None
-        given = {name: p.default for name, p in RECIPES[function.__name__].options.items()} | options
-        return Method(
-            method.model,
-            method.objective,
-            method.training,
-            method.solve,
-            method.finish,
-            function.__name__,
-            given | {"seed": seed},
-        )
+        return replace(method, recipe=function.__name__, options=given | {"seed": seed})
 
     RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function, conditional)
     return build
-
-
-def spec_of(data: Any) -> Spec:
-    if isinstance(data, Data):
-        return data.spec
-    return data if isinstance(data, Spec) else from_array(data).spec
 
 
 def _headline(function: Callable[..., Method]) -> tuple[str, str]:
@@ -193,9 +185,19 @@ def features(spec: Spec) -> nn.Module | None:
     return networks.LevelFeatures(spec.shape, spec.levels) if spec.kind == "integer" else None
 
 
+#: the likelihoods of data whose numbers may be names: a squared error between codes means nothing
+OF_CATEGORIES = {"mixed": ("table",), "categorical": ("categorical", "logistic", "bernoulli")}
+
+
 def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
     """The likelihood of that name for this data, built from what it takes; "auto" is the one that fits their kind."""
     name = likelihoods.for_kind(spec.kind, spec.levels) if name == "auto" else name
+    likelihoods.check_choice(spec.columns, name, sigma)
+    if name not in (fitting := OF_CATEGORIES.get(spec.kind, (name,))):
+        raise UserError(
+            f"The likelihood {name} is a law of numbers, and these data are {spec.kind}: choose {' or '.join(fitting)}, or, "
+            "where the recipe has no choice, another recipe."
+        )
     law = likelihoods.LIKELIHOODS[name]
     known = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
     given = {option: known[option] for option in inspect.signature(law).parameters if option in known}
@@ -244,5 +246,5 @@ def rebuild(info: dict[str, Any]) -> Method:
         return find(info["recipe"]).build(spec, **options)
     except UserError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"run.json does not describe its data and options ({error!r}): the file is damaged.") from None

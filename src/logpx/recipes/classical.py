@@ -6,7 +6,7 @@ from math import prod
 from typing import Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from logpx import exact, objectives
@@ -14,6 +14,7 @@ from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.recipes.base import recipe
+from logpx.recipes.types import Positive
 from logpx.train import Method, Training
 
 Solution = Literal["closed form", "em"]
@@ -42,8 +43,8 @@ def _check(data: Spec, name: str) -> None:
     """An exact model knows one law of x, so it takes no context, and no categories."""
     if data.context:
         raise UserError(f"{name} takes no context: leave it out.")
-    if any(column.kind == "categorical" for column in data.columns or ()):
-        raise UserError(f"{name} takes numbers, and this table has categorical columns: drop them.")
+    if data.kind == "categorical" or any(column.kind == "categorical" for column in data.columns or ()):
+        raise UserError(f"{name} takes numbers, and these data have categories: drop them.")
 
 
 def _closed_form(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
@@ -97,7 +98,7 @@ def linear_vae(
     data: Spec,
     *,
     latent: PositiveInt = 2,
-    sigma: PositiveFloat | Literal["shared", "optimal"] = "shared",
+    sigma: Positive | Literal["shared", "optimal"] = "shared",
     elbo: Literal["analytic", "sampled"] = "analytic",
 ) -> Method:
     """Linear variational autoencoder (Lucas et al. 2019, arXiv:1911.02469).

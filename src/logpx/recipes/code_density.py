@@ -4,7 +4,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from logpx import priors
 from logpx.data import Split
@@ -28,7 +28,17 @@ def with_density(model: VAE, objective: Objective, training: Training, density: 
     inner = priors.FullMixture(dim, components) if density == "mixture" else priors.Flow(dim)
     model.prior = priors.Later(inner)
     fit = partial(_fit_mixture, components) if density == "mixture" else _fit_flow
-    return Method(model, objective, training, finish=partial(_finish, fit))
+    least = max(components, 2) if density == "mixture" else 2
+    return Method(model, objective, training, start=partial(_check_rows, least), finish=partial(_finish, fit))
+
+
+def _check_rows(least: int, model: VAE, train: Split) -> None:
+    """Raises UserError, before the training, for fewer codes than the density that is fitted after it needs."""
+    if min(len(train), ROWS) < least:
+        raise UserError(
+            f"The density needs at least {least} codes and will see {min(len(train), ROWS)}, one for each training row: ask "
+            "for fewer components, or give more rows."
+        )
 
 
 def _finish(fit: object, model: VAE, train: Split) -> None:
@@ -49,8 +59,6 @@ def _fit_mixture(components: int, prior: priors.FullMixture, z: Tensor) -> None:
     """scikit-learn's expectation-maximisation in float64; its covariances are ridged by a millionth of the variance."""
     from sklearn.mixture import GaussianMixture
 
-    if len(z) < components:
-        raise UserError(f"There are {len(z)} codes for {components} components: ask for fewer.")
     ridge = 1e-6 * max(z.double().var(0).mean().item(), 1e-12)
     seed = int(torch.randint(2**31, ()))
     found = GaussianMixture(components, reg_covar=ridge, max_iter=300, random_state=seed).fit(z.double().cpu().numpy())
@@ -61,6 +69,9 @@ def _fit_mixture(components: int, prior: priors.FullMixture, z: Tensor) -> None:
 
 def _fit_flow(prior: priors.Flow, z: Tensor) -> None:
     """Maximum likelihood: 800 steps of Adam on 256 codes each, the learning rate falling to 0 along half a cosine."""
+    for layer in prior.layers.modules():  # afresh: the weights of a resumed run hold a flow that was fitted before
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
     prior.centre.copy_(z.mean(0))
     prior.scale.copy_(z.std(0).clamp_min(1e-6))
     prior.requires_grad_(True)

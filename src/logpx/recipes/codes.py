@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import nn
 
 from logpx import likelihoods, networks, objectives, posteriors
@@ -11,6 +11,7 @@ from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.recipes.base import Network, Sigma, assemble, recipe
 from logpx.recipes.code_density import Density, with_density
+from logpx.recipes.types import NonNegative, Positive
 from logpx.train import Method, Training
 
 Noise = Literal["gaussian", "masking", "salt_and_pepper"]
@@ -54,7 +55,7 @@ def denoising(
     data: Spec,
     *,
     noise: Noise = "gaussian",
-    amount: PositiveFloat = 0.3,
+    amount: Positive = 0.3,
     latent: PositiveInt = 20,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",
@@ -87,7 +88,7 @@ def sparse(
     data: Spec,
     *,
     penalty: Penalty = "l1",
-    weight: NonNegativeFloat = 1.0,
+    weight: NonNegative = 1.0,
     rho: float = 0.05,
     k: PositiveInt = 10,
     latent: PositiveInt = 64,
@@ -130,7 +131,7 @@ def sparse(
 def contractive(
     data: Spec,
     *,
-    weight: NonNegativeFloat = 0.1,
+    weight: NonNegative = 0.1,
     latent: PositiveInt = 20,
     hidden: tuple[PositiveInt, ...] = (400,),
     network: Network = "mlp",

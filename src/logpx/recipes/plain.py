@@ -2,13 +2,14 @@
 
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from logpx import likelihoods, objectives, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.objectives import Scalar
 from logpx.recipes.base import Network, Sigma, assemble, recipe
+from logpx.recipes.types import NonNegative
 from logpx.train import Method, Training
 
 POSTERIORS = {"diagonal": posteriors.DiagNormal, "full": posteriors.FullNormal}
@@ -25,7 +26,7 @@ def vae(
     sigma: Sigma = "shared",
     posterior: Literal["diagonal", "full"] = "diagonal",
     samples: PositiveInt = 1,
-    free_bits: NonNegativeFloat = 0.0,
+    free_bits: NonNegative = 0.0,
     warmup: NonNegativeInt = 0,
     cycles: PositiveInt = 1,
 ) -> Method:

@@ -2,11 +2,13 @@
 
 from typing import Any, Literal
 
+import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from logpx import likelihoods, objectives, posteriors, priors
-from logpx.data import Spec
+from logpx.data import Spec, Split
 from logpx.errors import UserError
+from logpx.model import VAE
 from logpx.recipes.base import Network, Sigma, assemble, normal_vae, recipe
 from logpx.train import Method, Training
 
@@ -56,7 +58,8 @@ def vamp_vae(
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  p(z) = 1/K sum_k q(z|u_k),  q(z|x) = N(mu(x), diag sigma(x)^2).
 
-    The pseudo-inputs u_k are learned; for pixels in [0, 1] they start near 0.05 and stay inside. The KL is by one sample.
+    The pseudo-inputs u_k are learned, as the encoder's network sees data: codes one-hot, counts as logarithms. Pixels start
+    near 0.05, everything else at training rows; pixels stay inside [0, 1]. The KL is by one sample.
 
     pseudo_inputs: K, how many u there are
     """
@@ -65,9 +68,19 @@ def vamp_vae(
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = normal_vae(data, latent, **parts)
     pixels = data.kind in ("binary", "grey")
-    where: dict[str, Any] = {"inside": (0.0, 1.0), "centre": 0.05, "spread": 0.01} if pixels else {}
+    where: dict[str, Any] = {"centre": 0.05, "spread": 0.01} if pixels else {}
+    where |= {"inside": (0.0, 1.0)} if pixels or (data.kind == "integer" and data.levels) else {}
     model.prior = priors.Vamp(model.encoder, model.posterior, data.shape, pseudo_inputs, **where)
-    return Method(model, _elbo(warmup), Training(learning_rate=5e-4))
+    return Method(model, _elbo(warmup), Training(learning_rate=5e-4), start=None if pixels else _start_at_rows)
+
+
+def _start_at_rows(model: VAE, train: Split) -> None:
+    """The pseudo-inputs at training rows drawn at random: they start among the data, whatever the data's scale."""
+    vamp, like = model.prior, next(model.parameters())
+    assert isinstance(vamp, priors.Vamp)
+    index = torch.randperm(len(train))[: max(len(vamp.u), 1000)]
+    batch = train.batch(index, torch.Generator().manual_seed(0)).to(like.device, like.dtype)
+    vamp.start(model.shown(batch))
 
 
 @recipe

@@ -26,8 +26,8 @@ from logpx.train.dry_run import dry_run
 from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device, should_compile
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
-from logpx.train.method import Method, Optimizer, Schedule
-from logpx.train.optimizer import Together, adam, muon
+from logpx.train.method import Act, Method, Optimizer, Schedule
+from logpx.train.optimizer import Together, adam, muon, paces
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 
@@ -122,6 +122,8 @@ class _Loop:
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
         self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
+        self.paces = paces((self.model, self.objective))
+        self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
         self.optimizer = self._optimizer()
         self.epoch, self.step, self.stale = 0, 0, 0
         self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
@@ -132,13 +134,12 @@ class _Loop:
     def _optimizer(self) -> torch.optim.Optimizer | Together | None:
         if self.method.solve:
             return None
-        parts = (self.model, self.objective)
-        learned = [p for part in parts for p in part.parameters() if p.requires_grad]
-        learned = [p for p in learned if not getattr(p, "moves_itself", False)]
-        if not learned:
+        if not self.paces:
             raise UserError("This model has no parameter that training could move.")
         rate = self.training.learning_rate
-        return muon(learned, rate, parts) if self.training.optimizer == "muon" else adam(learned, rate)
+        if self.training.optimizer == "muon":
+            return muon(self.paces, rate, (self.model, self.objective))
+        return adam(self.paces, rate)
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 
@@ -158,7 +159,9 @@ class _Loop:
             if out is None:
                 raise UserError("There is nothing to resume without a run folder: name it with `out`.")
             self._reopen(Folder.existing(out))
-        elif out is not None:
+        if self.epoch == 0:
+            self._act(self.method.start)
+        if out is not None and not resume:
             self.folder = Folder.create(out, force=force)
         self._say_what_will_happen()
         if self.folder:
@@ -214,12 +217,15 @@ class _Loop:
 
     def _finish(self) -> None:
         """The method's last act on the trained model, such as a density for its codes; then the weights are saved again."""
-        if self.method.finish is None:
-            return
-        with at_rest(self.model, self.settings["seed"]):
-            self.method.finish(self.model, self.data.train)
-        if self.folder:
+        self._act(self.method.finish)
+        if self.folder and self.method.finish:
             self.folder.save_weights(self._weights(), self.best_epoch)
+
+    def _act(self, act: Act | None) -> None:
+        """What a method does on its own before the first epoch or after the last, with noise of its own."""
+        if act:
+            with at_rest(self.model, self.settings["seed"]):
+                act(self.model, self.data.train)
 
     def _out_of_patience(self) -> bool:
         return self.training.patience is not None and self.stale >= self.training.patience
@@ -300,14 +306,14 @@ class _Loop:
         """One step of the optimiser: of all parameters, of `only` some, or of all `but` some."""
         assert self.optimizer is not None
         loss, terms = self.evaluate_objective(self.model, batch)
-        learned = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for parameter in learned:
+        for parameter in self.paces:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
         loss.backward(inputs=only)
         for parameter in but or ():
             parameter.grad = None
         if self.training.clip:
-            torch.nn.utils.clip_grad_norm_(learned, self.training.clip)
+            for player in self.players:  # each by itself: a critic's large gradient must not shorten the model's step
+                torch.nn.utils.clip_grad_norm_(player, self.training.clip)
         self.optimizer.step()
         return terms
 

@@ -14,7 +14,7 @@ from logpx.objectives import Objective
 Schedule = Literal["constant", "cosine"]
 Optimizer = Literal["adam", "muon"]
 Solver = Callable[[VAE, Tensor], Iterator[dict[str, float]]]
-Finish = Callable[[VAE, Split], None]
+Act = Callable[[VAE, Split], None]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Training:
 
     schedule  "constant", or "cosine": the learning rate falls to zero along half a cosine over the whole run.
     optimizer "adam", or "muon" for the matrices of linear layers, which needs fewer steps and longer ones.
-    clip      largest norm of the gradient, None for no clipping.
+    clip      largest norm of the model's gradient, and of a critic's, each by itself; None for no clipping.
     patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
     encoder_steps  at most so many steps of the encoder alone before each of the decoder alone, while the mutual
               information I(x; z) of held-out rows still rises; 0 moves both at once (He et al. 2019, algorithm 1).
@@ -45,8 +45,8 @@ class Training:
                 raise UserError(f"{name} is {value}: it must be a whole number.")
             if value is not None and not 0 < value < float("inf"):
                 raise UserError(f"{name} is {value}: it must be a positive number.")
-        if self.encoder_steps < 0:
-            raise UserError(f"encoder_steps is {self.encoder_steps}: it must be 0 or more.")
+        if not isinstance(self.encoder_steps, int) or self.encoder_steps < 0:
+            raise UserError(f"encoder_steps is {self.encoder_steps}: it must be a whole number, 0 or more.")
         for name, kind in (("schedule", Schedule), ("optimizer", Optimizer)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(get_args(kind))}.")
@@ -58,6 +58,8 @@ class Method:
 
     solve   replaces the gradient: it fills the model from the training data and yields the terms of each iteration
             (expectation-maximisation, or a closed form in one).
+    start   is called once with the model and the training rows before a fresh run's first epoch, never where one is
+            resumed: pseudo-inputs placed among the rows, say. What it refuses is refused before anything is written.
     finish  is called once with the trained model and the training rows: a density fitted to the codes, say.
     """
 
@@ -65,6 +67,7 @@ class Method:
     objective: Objective
     training: Training = field(default_factory=Training)
     solve: Solver | None = None
-    finish: Finish | None = None
+    start: Act | None = None
+    finish: Act | None = None
     recipe: str | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -1,12 +1,14 @@
 """What moves the parameters (floor 6): Adam, or Muon for the matrices of linear layers and Adam for everything else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from logpx.errors import UserError
+
+Paces = dict[Tensor, float]  # a parameter's multiple of the learning rate
 
 
 class Together:
@@ -31,15 +33,29 @@ class Together:
             optimizer.load_state_dict(saved[str(i)])
 
 
-def adam(learned: Sequence[Tensor], learning_rate: float) -> torch.optim.Optimizer:
+def paces(parts: Iterable[nn.Module]) -> Paces:
+    """The parameters that the optimiser moves, each with the `pace` of the innermost module around it that has one, or 1.
+
+    What a module names in `moves_itself` is left out. Modules say so, and not parameters, because a copied parameter keeps
+    nothing but its numbers.
+    """
+    modules = [module for part in parts for module in part.modules()]  # outermost first
+    free = {getattr(module, name) for module in modules for name in getattr(module, "moves_itself", ())}
+    found: Paces = {}
+    for module in modules:
+        for p in module.parameters():
+            if p.requires_grad and p not in free:
+                found[p] = getattr(module, "pace", found.get(p, 1.0))
+    return found
+
+
+def adam(learned: Paces, learning_rate: float) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), fused; each parameter at its own multiple of the learning rate."""
-    fused = learned[0].device.type in ("cpu", "cuda")
+    fused = next(iter(learned)).device.type in ("cpu", "cuda")
     return torch.optim.Adam(groups(learned, learning_rate), lr=learning_rate, fused=fused)
 
 
-def muon(
-    learned: Sequence[Tensor], learning_rate: float, parts: Iterable[nn.Module]
-) -> torch.optim.Optimizer | Together:
+def muon(learned: Paces, learning_rate: float, parts: Iterable[nn.Module]) -> torch.optim.Optimizer | Together:
     """Muon (Jordan et al. 2024) for the weights of linear layers, Adam for the rest.
 
     Its momentum is replaced by the nearest orthogonal matrix, scaled to the size of an Adam update (Liu et al. 2025,
@@ -51,7 +67,8 @@ def muon(
             f"optimizer 'muon' came with torch 2.9, and this is {torch.__version__}: upgrade, or take 'adam'."
         )
     linear = {m.weight for part in parts for m in part.modules() if type(m) is nn.Linear}
-    matrices, rest = [p for p in learned if p in linear], [p for p in learned if p not in linear]
+    matrices = {p: pace for p, pace in learned.items() if p in linear}
+    rest = {p: pace for p, pace in learned.items() if p not in linear}
     if not matrices:
         return adam(learned, learning_rate)
     how: dict[str, Any] = {"weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
@@ -59,10 +76,9 @@ def muon(
     return Together(first, adam(rest, learning_rate)) if rest else first
 
 
-def groups(learned: Sequence[Tensor], learning_rate: float) -> list[dict[str, Any]]:
-    """Parameters by their `rate`, a multiple of the learning rate: a critic or a curvature may have a pace of its own."""
-    rates = {p: getattr(p, "rate", 1.0) for p in learned}
+def groups(learned: Paces, learning_rate: float) -> list[dict[str, Any]]:
+    """Parameters by their multiple of the learning rate: a critic or a curvature may have a pace of its own."""
     return [
-        {"params": [p for p in learned if rates[p] == rate], "lr": rate * learning_rate, "rate": rate}
-        for rate in dict.fromkeys(rates.values())
+        {"params": [p for p in learned if learned[p] == rate], "lr": rate * learning_rate, "rate": rate}
+        for rate in dict.fromkeys(learned.values())
     ]
