@@ -260,11 +260,11 @@ BAD = {
     "train vae real.csv --protocol nope": "Protocol 'nope'",
     "train vae mnist:nope": "Protocol 'nope'",
     "train vae images.npy --protocol nope": "possible: grey, dynamic, threshold, static, integer",
-    "train vae real.csv --kind nope": "kind='nope' is unknown",
-    "train vae real.csv --kind binary": "kind='binary' needs 0 and 1",
+    "train vae real.csv --kind nope": "--kind nope is unknown",
+    "train vae real.csv --kind binary": "--kind binary needs 0 and 1",
     "train ppca nan.csv --latent 1": "values are missing: fill them",
     "train linear_vae nan.csv": "values are missing: fill them",
-    "train ppca mixed.csv": "this table has categorical columns",
+    "train ppca mixed.csv": "these data have categories",
     "train linear_vae real.csv --context a": "takes no context",
     "train vae mixed.csv --columns age": "give pairs such as age=real",
     "train vae mixed.csv --columns agee=real": "no column 'agee' for columns",
@@ -272,38 +272,38 @@ BAD = {
     "train vae mixed.csv --columns age=nope": "Column 'age' cannot be 'nope'",
     "train vae mixed.csv --kind real": "Column 'city' of mixed.csv holds text",
     "train vae mixed.csv --context town": "no column 'town' for context",
-    "train conditional_vae mixed.csv": "context='label' needs a label for every row of mixed.csv",
+    "train conditional_vae mixed.csv": "--context label needs a label for every row of mixed.csv; name their column",
     "train vae ragged.csv": "ragged.csv cannot be read",
     "train vae text.npy": "text.npy cannot be read",
     "train vae empty.npy": "empty.npy is empty",
     "train vae real.csv --latent 0": "latent of vae is 0",
     "train vae real.csv --latent two": "--latent",
     "train vae real.csv --latent 2.5": "--latent",
-    "train vae real.csv --epochs 0": "epochs is 0",
+    "train vae real.csv --epochs 0": "--epochs is 0",
     "train vae real.csv --epochs 1e3": "--epochs",
-    "train vae real.csv --batch-size -1": "batch_size is -1",
-    "train vae real.csv --learning-rate nan": "learning_rate is nan",
-    "train vae real.csv --learning-rate -0.1": "learning_rate is -0.1",
-    "train vae real.csv --clip 0": "clip is 0",
-    "train vae real.csv --patience 0": "patience is 0",
+    "train vae real.csv --batch-size -1": "--batch-size is -1",
+    "train vae real.csv --learning-rate nan": "--learning-rate is nan",
+    "train vae real.csv --learning-rate -0.1": "--learning-rate is -0.1",
+    "train vae real.csv --clip 0": "--clip is 0",
+    "train vae real.csv --patience 0": "--patience is 0",
     "train vae real.csv --warmup -1": "warmup of vae is -1",
-    "train vae real.csv --sigma -1": "sigma is -1",
-    "train vae real.csv --sigma nan": "sigma is nan",
-    "train vae real.csv --sigma inf": "sigma is inf",
+    "train vae real.csv --sigma -1": "sigma of vae is -1",
+    "train vae real.csv --sigma nan": "sigma of vae is nan",
+    "train vae real.csv --sigma inf": "sigma of vae is inf",
     "train vae real.csv --sigma nope": "'shared', 'pixel' or 'optimal'",
     "train vae real.csv --hidden a": "whole numbers with commas between",
     "train vae real.csv --hidden 8,0": "hidden of vae is 0",
-    "train vae real.csv --held-out 2.0": "held_out=2.0",
+    "train vae real.csv --held-out 2.0": "--held-out 2.0",
     "train vae real.csv --held-out nope": "--held-out is 'nope'",
     "train vae real.csv --held-out 60": "leave none to train on",
-    "train vae real.csv --test -0.5": "test=-0.5",
+    "train vae real.csv --test -0.5": "--test -0.5",
     "train vae mnist --test 0.1": "test rows of its own",
     "train vae real.csv --device nope": "device 'nope'",
     "train vae real.csv --device meta": "device 'meta'",
-    "train vae real.csv --threads 0": "threads is 0",
-    "train vae real.csv --threads -1": "threads is -1",
-    "train vae real.csv --save-every 0": "save_every is 0",
-    "train vae real.csv --save-every -1": "save_every is -1",
+    "train vae real.csv --threads 0": "--threads is 0",
+    "train vae real.csv --threads -1": "--threads is -1",
+    "train vae real.csv --save-every 0": "--save-every is 0",
+    "train vae real.csv --save-every -1": "--save-every is -1",
     "train vae real.csv --evidence-samples 0": "--evidence-samples",
     "train vae real.csv --seed -1": "--seed",
     "train vae real.csv --seed 99999999999999999999": "--seed",
@@ -361,12 +361,19 @@ BAD_WITH_A_RUN = {
     "impute run": "nothing to impute: no value is missing",
     "impute run nope.csv": "no file or folder nope.csv",
     "impute run mixed.csv": "other columns than the run's data: it lacks 'a', 'b', 'c', 'd'",
-    "impute run holes.csv --out real.csv": "real.csv exists",
+    "impute run holes.csv --out grey.csv": "grey.csv exists",
+    "impute run holes.csv --out real.csv": "real.csv holds the data",
+    "impute run holes.csv --out real.csv --force": "real.csv holds the data",
+    "impute run holes.csv --out ./holes.csv --force": "holes.csv holds the data",
+    "impute run --out run/../real.csv --force": "real.csv holds the data",
+    "evaluate run nope.csv": "no file or folder nope.csv",
+    "evaluate run mixed.csv": "other columns than the run's data",
+    "evaluate run real.csv --split test": "--split is 'test', and real.csv is not divided",
     "impute run holes.csv --out new.png": "are no pictures",
     "impute run holes.csv --samples 0": "--samples",
     "sample run --out new.gif": "new.gif: samples are written as .png, .npy, .csv",
     "sample run --out new": "samples are written as",
-    "sample run --out real.csv": "real.csv exists",
+    "sample run --out real.csv --force": "real.csv holds the data",
     "sample run --out missing/new.csv": "no folder missing",
     "sample run --out new.png": "are no pictures",
     "sample run -n 0": "0 samples",
@@ -620,7 +627,7 @@ def test_a_mixed_table_with_holes_from_training_to_imputation(place: Path, capsy
     before, after = csv_rows(place / "mixed.csv"), csv_rows(place / "run" / "imputed.csv")
     assert before[0] == after[0]
     for old, new in zip(before[1:], after[1:], strict=True):
-        assert float(old[0]) == float(new[0])
+        assert (old[0], old[2]) == (new[0], new[2])
         assert new[1] == old[1] or (not old[1] and new[1] in ("Rome", "Oslo"))
 
 
@@ -629,13 +636,13 @@ def csv_rows(path: Path) -> list[list[str]]:
 
 
 def test_what_was_observed_is_written_as_it_was_read(trained: Path, capsys: pytest.CaptureFixture) -> None:
-    """Neither float32 nor nine digits touch it; columns come in the run's order."""
+    """Neither float32 nor nine digits touch it; columns come in the file's order, of an array in the run's."""
     value = 0.12345678901234567
     Path("holes.csv").write_text(f"b,a,d,c\n{value!r},,1e-300,0.4\n")
     assert run("impute run holes.csv --samples 5 --out new.csv") == 0
     names, row = csv_rows(Path("new.csv"))
-    assert names == ["a", "b", "c", "d"]
-    assert [float(cell) for cell in row[1:]] == [value, 0.4, 1e-300]
+    assert names == ["b", "a", "d", "c"]
+    assert [row[0], *row[2:]] == [repr(value), "1e-300", "0.4"]
     assert run("impute run holes.csv --samples 5 --out new.npy") == 0
     assert np.load("new.npy")[0, 1:].tolist() == [value, 0.4, 1e-300]
 

@@ -13,7 +13,7 @@ from logpx import exact, recipes
 from logpx.data import Spec, load
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.samples import Words, contexts, draw_samples, tile, write_samples
+from logpx.samples import Words, contexts, draw_samples, enlarged, nine_digits, rounded, tile, write_samples
 
 
 def binary() -> VAE:
@@ -83,7 +83,16 @@ def test_png(tmp_path: Path) -> None:
         write_samples(tmp_path / "x.png", x)
         with Image.open(tmp_path / "x.png") as image:
             assert (image.mode, image.format) == (mode, "PNG")
-            assert np.array_equal(np.asarray(image).reshape(9, 9, channels), tile(x))
+            assert np.array_equal(np.asarray(image).reshape(87, 87, channels), tile(enlarged(x)))
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels() -> None:
+    x = torch.rand(2, 3, 8, 6)
+    large = enlarged(x)
+    assert large.shape == (2, 3, 56, 42)
+    assert torch.equal(large[..., ::7, ::7], x)
+    assert torch.equal(large[..., 6::7, 6::7], x)
+    assert torch.equal(enlarged(torch.ones(1, 1, 50, 40)), torch.ones(1, 1, 50, 40))
 
 
 def test_npy_keeps_every_bit(tmp_path: Path) -> None:
@@ -173,3 +182,45 @@ def test_csv_names_categories_and_keeps_doubles(tmp_path):
     write_samples(tmp_path / "x.csv", x, words)
     lines = (tmp_path / "x.csv").read_text().splitlines()
     assert lines == ["n,kind,given", "0.1,b,u", f"{1 / 3!r},a,v"]
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 2.0, float("nan")])
+def test_what_is_no_code_of_a_category_is_a_bug_and_not_truncated(tmp_path, value):
+    with pytest.raises(ValueError, match="no code of 2 categories"):
+        write_samples(tmp_path / "x.csv", torch.tensor([[value]]), Words(["kind"], [["a", "b"]]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_contexts_of_no_samples_are_refused_first():
+    with pytest.raises(UserError, match="0 samples: ask for at least one"):
+        contexts(ABOUT, 0)
+
+
+def test_a_given_value_may_hold_commas():
+    about = {
+        "conditions": [["city", "categorical", 2, 0.0, 1.0], ["age", "real", None, 40.0, 10.0]],
+        "categories": {"city": ["Oslo", "Paris, France"]},
+    }
+    context, says = contexts(about, 1, "city=Paris, France,age=50")
+    assert says == {"city": ["Paris, France"], "age": ["50"]}
+    assert context.tolist() == [[0.0, 1.0, 1.0]]
+    with pytest.raises(UserError, match="this model is given city"):
+        contexts(about, 1, "city=Oslo,age=50,age=51")
+
+
+def test_imputed_counts_and_binary_values_are_rounded_and_nothing_else():
+    about = {
+        "kind": "mixed",
+        "column_kinds": [[name, name] for name in ("integer", "binary", "real", "grey")],
+        "categories": {},
+    }
+    x = torch.tensor([[2.6, 0.4, 2.6, 0.6], [-0.3, 0.7, -0.3, 0.4]])
+    assert torch.equal(rounded(x, about), torch.tensor([[3.0, 0.0, 2.6, 0.6], [0.0, 1.0, -0.3, 0.4]]))
+    assert torch.equal(rounded(x, {"kind": "integer"}), torch.tensor([[3.0, 0.0, 3.0, 1.0], [0.0, 1.0, 0.0, 0.0]]))
+    assert torch.equal(rounded(x, {"kind": "real"}), x)
+
+
+def test_nine_digits_are_those_of_a_float():
+    x = torch.tensor([45.423728942871094, 1e-12, -1 / 3])
+    assert nine_digits(x).tolist() == [45.4237289, float(f"{x[1].item():.9g}"), -0.333333343]
+    assert torch.equal(nine_digits(x).float(), x)

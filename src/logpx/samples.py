@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from logpx.data import Column, given_context
+from logpx.data import Cells, Column, columns_in, given_context, pairs_in
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.model import VAE
@@ -24,7 +24,7 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, conte
     Raises UserError for a model without a prior, n < 1, or draws from a score that is no density.
     """
     if n < 1:
-        raise UserError(f"{n} samples: ask for at least one.")
+        raise UserError(few(n))
     if context is not None:
         like = next(model.parameters())
         context = context.expand(n, -1).to(like.device, like.dtype)
@@ -33,13 +33,19 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, conte
         return px.sample() if draw else px.mean
 
 
+def few(n: int) -> str:
+    return f"{n} samples: ask for at least one."
+
+
 def contexts(about: Mapping[str, Any], n: int, given: str | None = None) -> tuple[Tensor | None, dict[str, list[str]]]:
     """(the contexts (n, C) of n samples, what they say by name) for the data that a run describes in `about`.
 
     given  a class, or "city=Paris,age=40"; without it the classes come in turn. Raises UserError for an unknown class, a
     context that the model does not take, and one that is not complete.
     """
-    conditions = tuple(Column(*column) for column in about.get("conditions") or ())
+    if n < 1:
+        raise UserError(few(n))
+    conditions = columns_in(about, "conditions")
     if not conditions:
         if given is not None:
             raise UserError(f"given is {given!r}, and this model takes no context: leave it out.")
@@ -54,9 +60,9 @@ def _values(given: str, names: list[str]) -> list[str]:
     """The text of each condition."""
     if len(names) == 1 and not given.startswith(f"{names[0]}="):
         return [given]
-    pairs = [part.partition("=") for part in (given.split(",") if len(names) > 1 else [given])]
-    said = {name.strip(): value.strip() for name, _, value in pairs}
-    if said.keys() != set(names):
+    pairs = pairs_in(given, names)
+    said = dict(pairs)
+    if said.keys() != set(names) or len(pairs) > len(names):
         raise UserError(f"given is {given!r}; this model is given {', '.join(f'{name}=...' for name in names)}.")
     return [said[name] for name in names]
 
@@ -83,6 +89,12 @@ def tile(x: Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
     return sheet
 
 
+def enlarged(x: Tensor, width: int = 40) -> Tensor:
+    """Images (n, C, H, W) with each pixel as a square of k x k, the smallest k that makes them `width` wide."""
+    k = -(-width // x.shape[3])
+    return x.repeat_interleave(k, 2).repeat_interleave(k, 3)
+
+
 class Words(NamedTuple):
     """What a table of rows says beside its numbers."""
 
@@ -94,7 +106,7 @@ class Words(NamedTuple):
     @classmethod
     def of(cls, about: Mapping[str, Any], **more: Any) -> "Words":
         """Those of the data that a run describes."""
-        kinds = [Column(*column) for column in about.get("column_kinds") or ()]
+        kinds = columns_in(about, "column_kinds")
         names = [about["categories"][c.name] if c.kind == "categorical" else None for c in kinds]
         return cls(about.get("columns") or [c.name for c in kinds] or None, names or None, **more)
 
@@ -121,7 +133,7 @@ def _write_png(path: Path, x: Tensor, words: Words) -> None:
     if x.ndim != 4 or x.shape[1] not in (1, 3, 4):
         raise UserError(f"Data of shape {tuple(x.shape[1:])} are no pictures: write .npy or .csv.")
     low, high = min(x.min().item(), 0.0), max(x.max().item(), 1.0)  # data outside [0, 1] keep their contrast
-    sheet = tile((x - low) / (high - low), words.across)
+    sheet = tile(enlarged((x - low) / (high - low)), words.across)
     Image.fromarray(sheet.squeeze(-1) if x.shape[1] == 1 else sheet).save(path, "PNG")
 
 
@@ -145,6 +157,8 @@ def _write_csv(path: Path, x: Tensor, words: Words) -> None:
 def _cell(value: float, categories: Sequence[str] | None, exact: bool) -> str:
     """A category's name, or the shortest number that is read back as the same (to nine digits, which float32 needs)."""
     if categories is not None:
+        if value != value // 1 or not 0 <= value < len(categories):
+            raise ValueError(f"{value} is no code of {len(categories)} categories.")
         return categories[int(value)]
     if not exact:
         return f"{value:.9g}"
@@ -152,3 +166,53 @@ def _cell(value: float, categories: Sequence[str] | None, exact: bool) -> str:
 
 
 WRITERS = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv}
+
+
+# --- imputed values ---------------------------------------------------------------------------------------------------
+
+
+def nine_digits(x: Tensor) -> Tensor:
+    """x rounded to the nine significant digits that float32 has, in float64."""
+    return torch.from_numpy(np.array([float(f"{value:.9g}") for value in x.flatten().tolist()])).view(x.shape)
+
+
+def rounded(x: Tensor, about: Mapping[str, Any]) -> Tensor:
+    """x (N, *shape) with counts as the nearest integer >= 0 and binary elements as the likelier value, the rest as it is."""
+    columns = columns_in(about, "column_kinds")
+    kinds = [column.kind for column in columns] or [about["kind"]]
+    whole = torch.tensor([kind in ("integer", "binary") for kind in kinds])
+    return x.round().clamp_min(0).where(whole.view(-1) if columns else whole, x)
+
+
+def write_filled(path: Path, cells: Cells, x: Tensor, holes: Tensor, words: Words) -> None:
+    """Writes a table as it stands in its file, all columns, with x (N, P) in its holes (N, P): nothing else changes.
+
+    words  the names of x's columns and of their categories.
+    """
+    names = words.columns or list(cells.columns)
+    categories = words.categories or [None] * len(names)
+    new = {
+        name: {
+            i: truth.get(text := _cell(x[i, j].item(), categories[j], True), text)
+            for i in holes[:, j].nonzero().flatten().tolist()
+        }
+        for j, name in enumerate(names)
+        for truth in [_truth_in(cells.columns[name])]
+    }
+    lines = cells.filled(new).lines()
+
+    def write(beside: Path) -> None:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, delimiter=cells.delimiter, lineterminator="\n").writerows(lines)
+
+    write_atomically(path, write)
+
+
+def _truth_in(cells: Sequence[str]) -> dict[str, str]:
+    """{"0": "false", "1": "true"} as a column of truth values spells them; {} of any other column."""
+    seen = {cell.lower(): cell for cell in cells if cell.strip()}
+    return (
+        {"0": seen.get("false", "false"), "1": seen.get("true", "true")}
+        if seen and seen.keys() <= {"true", "false"}
+        else {}
+    )

@@ -102,8 +102,8 @@ def test_the_optimal_sigma_moves_by_itself_and_leaves_nothing_to_an_optimiser():
     x, h = data()
     likelihood, _ = settled(x, h, steps=1)
     assert likelihood.log_sigma.grad is None
-    assert likelihood.log_sigma.moves_itself
-    assert not Gaussian((P,), "shared").log_sigma.moves_itself
+    assert likelihood.moves_itself == ("log_sigma",)
+    assert not Gaussian((P,), "shared").moves_itself
     before = likelihood.log_sigma.item()
     likelihood.after_step({})  # a step without a gradient, such as one on another player
     assert likelihood.log_sigma.item() == before

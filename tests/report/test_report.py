@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,7 +18,7 @@ from logpx.data import from_array, load
 from logpx.errors import UserError
 from logpx.recipes import load_run, vae
 from logpx.recipes.classical import ppca
-from logpx.report import charts, pictures, samples, summary
+from logpx.report import charts, pictures, samples, settings
 from logpx.report.page import digits_for, number
 from logpx.train import fit
 
@@ -353,11 +354,37 @@ def test_the_command_repeats_the_run(tmp_path):
     data = load("digits:grey", held_out=100)
     run = fit(vae(data, latent=2, hidden=(8, 4), seed=3), data, epochs=1, batch_size=500, seed=3, show=False)
     line = "logpx train vae digits:grey --latent 2 --hidden 8,4 --seed 3 --epochs 1 --batch-size 500 --held-out 100"
-    assert set(re.split(r" (?=--)", summary.command(run.info))) == set(re.split(r" (?=--)", line))
+    assert set(re.split(r" (?=--)", settings.command(run.info))) == set(re.split(r" (?=--)", line))
+
+
+@pytest.mark.parametrize(
+    "asked", [{"columns": {"n": "real", "a,b": "categorical"}, "context": "a,b"}, {"kind": "real"}, {}]
+)
+def test_the_command_says_what_was_asked_and_no_more(tmp_path, asked):
+    (tmp_path / "t.csv").write_text('"a,b",n,x\n' + "".join(f"{i % 4},{i % 9},{i / 7}\n" for i in range(60)))
+    data = load(tmp_path / "t.csv", **asked)
+    run = fit(vae(data, latent=2, hidden=(4,)), data, epochs=1, show=False)
+    words = shlex.split(settings.command(run.info))
+    said = {words[i]: words[i + 1] for i in range(4, len(words), 2)}
+    kinds = {"--columns": "n=real,a,b=categorical", "--context": "a,b"} if "columns" in asked else {}
+    kinds |= {"--kind": "real"} if "kind" in asked else {}
+    assert {name: said[name] for name in said if name in ("--kind", "--columns", "--context")} == kinds
+    again = load(words[3], kind=said.get("--kind"), columns=said.get("--columns"), context=said.get("--context"))
+    assert again.describe() == data.describe()
+
+
+def test_bits_are_for_pictures_and_the_page_says_what_is_summed(tmp_path, picture_run):
+    assert "bits/dim" in read(picture_run[3]).text
+    assert "nats per data point, a log-density, over" in read(picture_run[3]).text
+    data = table()
+    run = trained(data, tmp_path / "run", epochs=1)
+    text = read(report.write(run, data, evaluate.evidence(run.model, data.test, samples=5))).text
+    assert "bits/dim" not in text
+    assert "nats per data point, a log-density, over" in text
 
 
 def test_there_is_no_command_for_data_from_memory(tmp_path):
-    assert summary.command(trained(table(), None, epochs=1).info) is None
+    assert settings.command(trained(table(), None, epochs=1).info) is None
 
 
 def test_a_huge_first_epoch_does_not_flatten_the_rest():

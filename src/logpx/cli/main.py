@@ -5,13 +5,14 @@ and nothing else. An error that a user can cause is one sentence and exit code 2
 """
 
 import errno
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 import logpx
-from logpx.cli import methods, runs, train  # noqa: F401 - each enters its verbs
+from logpx.cli import made, methods, runs, train  # noqa: F401 - each enters its verbs
 from logpx.cli.app import StoppedError, app
 from logpx.cli.threads import calm_threads
 from logpx.errors import UserError
@@ -32,7 +33,7 @@ def run(arguments: list[str]) -> int:
         code = int(app(arguments, prog_name="logpx", standalone_mode=False) or 0)
         return _complain("Stopped.", code) if code == 130 else code
     except UserError as error:
-        return _complain(str(error))
+        return _complain(in_flags(str(error)))
     except StoppedError as error:
         return _complain(str(error), 130)
     except KeyboardInterrupt:
@@ -48,6 +49,38 @@ def run(arguments: list[str]) -> int:
             print(message(), file=sys.stderr)
             return 2
         return _complain(_sentence(message()))
+
+
+#: what sentences call by its Python name and the command line by a flag
+NAMES = (
+    *("columns", "context", "label", "kind", "protocol", "held_out", "test", "drop"),
+    *(
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "clip",
+        "patience",
+        "threads",
+        "save_every",
+        "samples",
+        "warmup",
+        "given",
+    ),
+)
+
+
+def in_flags(text: str) -> str:
+    """A sentence with `held_out=0.5` as `--held-out 0.5`, `kind='real'` as `--kind real`, `epochs is 0` as `--epochs is 0`."""
+    names = "|".join(NAMES)
+
+    def flag(match: re.Match[str]) -> str:
+        value = match[2] or ""
+        quoted = re.fullmatch(r"'([\w,=.:-]+)'", value)
+        return f"--{match[1].replace('_', '-')}{' ' * bool(value)}{quoted[1] if quoted else value}"
+
+    value = r"'[^']*'|[\w.-]*\w[^\s;,)]*"
+    text = re.sub(rf"(?<![\w'\"=,/-])({names})=(?!\.\.\.)({value})?", flag, text)
+    return re.sub(rf"^({names}) (?=is )", lambda match: f"--{match[1].replace('_', '-')} ", text)
 
 
 def _complain(text: str, code: int = 2) -> int:

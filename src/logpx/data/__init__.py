@@ -1,13 +1,17 @@
 """Data sets: named ones, users' files and arrays, synthetic ones whose density is known (floor 6)."""
 
+from logpx.data.about import check_about, columns_in
+from logpx.data.asked import pairs_in
 from logpx.data.base import Column, Data, Kind, MappedRows, Rows, Spec, Split
 from logpx.data.build import from_array
+from logpx.data.cells import Cells, cells_of
 from logpx.data.columns import check_seen, given_context
 from logpx.data.like import rows_like
 from logpx.data.sources import PICTURES, load, names
 
 __all__ = [
     "PICTURES",
+    "Cells",
     "Column",
     "Data",
     "Kind",
@@ -15,10 +19,14 @@ __all__ = [
     "Rows",
     "Spec",
     "Split",
+    "cells_of",
+    "check_about",
     "check_seen",
+    "columns_in",
     "from_array",
     "given_context",
     "load",
     "names",
+    "pairs_in",
     "rows_like",
 ]

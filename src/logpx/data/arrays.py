@@ -1,5 +1,7 @@
 """Whatever the user has, as a plain array of numbers, or a sentence on why it cannot be one (floor 6)."""
 
+import datetime
+import re
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, NamedTuple
@@ -45,6 +47,30 @@ def place(row: int, column: str | None = None) -> str:
     return f"row {row} (counted from 0)" + (f", {column}" if column else "")
 
 
+#: how a csv file's column of numbers may spell a missing value (pyarrow's list); in a column of text they are text
+NULLS = (
+    *(
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+    ),
+    *("n/a", "nan", "null"),
+)
+LEADING_ZERO = re.compile(r"0\d+")
+DATE = re.compile(r"\d{1,2}([-./])\d{1,2}\1\d{2,4}|\d{4}([-./])\d{1,2}\2\d{1,2}")
+
+
 class Coded(NamedTuple):
     """One column as numbers: what it held, and of text the sorted values that its codes count."""
 
@@ -87,15 +113,27 @@ def _type_of(values: np.ndarray) -> str:
 def _coded_text(name: str, seen: np.ndarray, gaps: np.ndarray, source: str) -> Coded:
     """Text as codes of its sorted values; where some of it reads as a number, the rest is likely a slip."""
     values, codes = np.unique(seen, return_inverse=True)
-    stray = next((value for value in seen if not is_number(value)), None)
-    doubt = ""
-    if stray is not None and any(is_number(value) for value in values):
-        row = int(np.flatnonzero(~gaps)[list(seen).index(stray)])
-        doubt = (
-            f"Column {name!r} of {source} mixes numbers with other values: {place(row)} holds {str(stray)!r}; "
-            f"correct or drop that row, or say columns={name}=categorical."
-        )
+    doubt = _doubt(name, seen, values, gaps, source)
     return Coded(_with_gaps(codes.astype(np.float64), gaps), "text", tuple(map(str, values)), doubt)
+
+
+def _doubt(name: str, seen: np.ndarray, values: np.ndarray, gaps: np.ndarray, source: str) -> str:
+    """A sentence where text is hardly meant as text: decimal commas, dates, numbers with something else among them."""
+    column, otherwise = f"Column {name!r} of {source}", f"or say columns={name}=categorical."
+    if is_decimal_comma(next((value for value in values if "," in value), "")) and all(map(is_decimal_comma, values)):
+        shown = next(str(value) for value in values if "," in value)
+        return f"{column} has decimal commas ({shown!r}): write points in their place, {otherwise}"
+    if len(values) and all(DATE.fullmatch(value) for value in values):
+        return f"{column} holds dates ({str(seen[0])!r}): give a number of days, drop the column, {otherwise}"
+    if len(values) and set(values.tolist()) <= set(NULLS):
+        return f"{column} holds nothing but {str(seen[0])!r}: drop it, {otherwise}"
+    numbers = {value for value in values if is_number(value) and not LEADING_ZERO.fullmatch(value)}
+    strays = [value for value in seen if value not in numbers and not LEADING_ZERO.fullmatch(value)]
+    if not numbers or not strays:
+        return ""
+    stray = next((value for value in strays if value not in NULLS), strays[0])
+    row = int(np.flatnonzero(~gaps)[list(seen).index(stray)])
+    return f"{column} mixes numbers with other values: {place(row)} holds {str(stray)!r}; correct or drop that row, {otherwise}"
 
 
 def _with_gaps(seen: np.ndarray, gaps: np.ndarray) -> np.ndarray:
@@ -147,6 +185,10 @@ def refuse_column(name: str, column: np.ndarray, source: str) -> None:
             f"Column {name!r} of {source} mixes numbers with other values: {place(row)} holds {value!r}; "
             "correct or drop that row."
         )
+    if isinstance(value, datetime.date | np.datetime64):
+        raise UserError(
+            f"Column {name!r} of {source} holds dates ({place(row)} is {value}): give a number of days, or drop the column."
+        )
     raise UserError(
         f"Column {name!r} of {source} holds neither numbers nor text: {place(row)} holds {value!r}; drop the column."
     )
@@ -158,6 +200,11 @@ def is_number(value: Any) -> bool:
         return float(value) == float(value)
     except (TypeError, ValueError):
         return False
+
+
+def is_decimal_comma(value: str) -> bool:
+    """Whether a cell reads as a number with at most a decimal comma in it."""
+    return re.fullmatch(r"\s*[+-]?\d+(,\d+)?\s*", value) is not None
 
 
 def missing(source: str, where: str) -> str:

@@ -132,7 +132,9 @@ class Data:
     test: Split
     checksum: str  # sha256 (hex) of the stored rows, before any split or protocol
     note: str  # for people
-    options: dict[str, Any]  # the held_out, test, seed, label and `asked` (columns, context) that `load` was given
+    options: dict[
+        str, Any
+    ]  # the held_out, test, seed, label and `asked` (kind, columns, context, drop) that `load` was given
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None  # classes[k] is the name of label k
     log_density: Callable[[Tensor], Tensor] | None = None  # exact log p(x): (B, P) -> (B,), nats, float64
@@ -195,6 +197,7 @@ class Stored:
     note: str = ""
     typed: tuple[str, ...] | None = None  # of a table's columns: "text", "bool", "integer" or "real"
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each text column: its values, by code
+    dropped: tuple[str, ...] = ()  # columns of the file that were left out, as asked
     doubts: dict[str, str] = field(default_factory=dict)  # sentences on columns that hardly are what they seem
 
     @property

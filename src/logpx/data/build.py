@@ -7,10 +7,11 @@ import numpy as np
 
 from logpx.data import protocols
 from logpx.data.arrays import layout, plain_array, stack_columns
+from logpx.data.asked import kinds_in, names_in
 from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, divide, take, to_tensor
-from logpx.data.columns import check_observed, names_in, width
+from logpx.data.columns import LABEL, check_observed, width
 from logpx.data.facts import scan
-from logpx.data.kinds import Plan, decide
+from logpx.data.kinds import Plan, check_kind_name, decide
 from logpx.data.labels import name_labels
 from logpx.data.mixed import Table, context_of, levels_of, sorted_out
 from logpx.data.note import describe
@@ -26,7 +27,7 @@ def build(
     test: Share = None,
     seed: int = 0,
     label: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
 ) -> Data:
     """Check the stored rows, decide what they are, divide them.
@@ -36,20 +37,26 @@ def build(
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise UserError(f"seed={seed!r} must be an integer from 0 to 2**32 - 1.")
+    check_kind_name(kind)
     arrange(stored)
     facts = scan(stored)
     held_out, test = (share.item() if isinstance(share, np.generic) else share for share in (held_out, test))
     train, kept, rest = divide(stored, held_out, test, seed)
     check_observed(stored, facts, train)
-    kinds = dict(columns or {})
+    known = stored.names if stored.x.ndim == 2 else ()
+    kinds, given = kinds_in(columns, known), names_in(context, (*known, label or LABEL))
     labels, test_labels, classes = name_labels(stored)
-    table = sorted_out(stored, facts, kind, kinds, names_in(context), label, train)
+    table = sorted_out(stored, facts, kind, kinds, given, label, train)
     if table.by_label:
         if classes is None or labels is None or (stored.test is not None and test_labels is None):
             raise UserError(
                 f"context='label' needs a label for every row of {stored.name}; name their column with label=."
             )
-        table = table.given_labels(classes)
+        if label is None and LABEL in known:
+            raise UserError(
+                f"{stored.name} has labels and a column 'label' too, so context='label' is not clear: rename it."
+            )
+        table = table.given_labels(classes, label or LABEL)
     plan = decide(stored, table.facts, protocol, table.kind, seed)
     splits = (
         cut(plan, table, stored.x, labels, train, "train"),
@@ -58,7 +65,8 @@ def build(
         if stored.test is None
         else cut(plan, table, stored.test, test_labels, np.arange(len(stored.test)), "test"),
     )
-    asked = {"columns": kinds, "context": ",".join(names_in(context)) or None}
+    asked = {"kind": kind, "columns": kinds, "context": list(given) or None, "drop": list(stored.dropped) or None}
+    options = {"held_out": held_out, "test": test, "seed": seed, "label": label, "by_label": table.by_label}
     return Data(
         name=stored.name,
         source=stored.source,
@@ -75,7 +83,7 @@ def build(
         test=splits[2],
         checksum=facts.checksum,
         note=describe(stored, plan, splits, table),
-        options={"held_out": held_out, "test": test, "seed": seed, "label": label, "asked": asked},
+        options=options | {"asked": asked},
         columns=stored.columns,
         classes=classes,
         log_density=stored.log_density,
@@ -94,7 +102,7 @@ def from_array(
     seed: int = 0,
     name: str = "array",
     protocol: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.

@@ -17,6 +17,7 @@ from logpx.errors import UserError
 
 COLUMN_KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical")
 MAX_CATEGORIES = 1000  # of one column: beyond this a text is hardly a category
+MAX_CLASSES = 100  # of whole numbers in a column that is called label
 LABEL = "label"
 
 
@@ -49,6 +50,14 @@ def natural_kind(typed: str, facts: Facts, i: int) -> Kind:
     if typed == "bool" or (facts.wholes[i] and (facts.low[i], facts.high[i]) == (0, 1)):
         return "binary"
     return "integer" if typed == "integer" and facts.low[i] >= 0 else "real"
+
+
+def is_class(stored: Stored, facts: Facts, name: str) -> bool:
+    """Whether a column of numbers holds few enough whole ones to be names of classes."""
+    if name not in stored.names or not facts.wholes[i := stored.names.index(name)]:
+        return False
+    column = np.asarray(stored.x[:, i])
+    return len(np.unique(column[column == column])) <= MAX_CLASSES
 
 
 def check_column(stored: Stored, facts: Facts, i: int, typed: str, kind: str, asked: bool) -> None:
@@ -89,7 +98,7 @@ def check_names(stored: Stored, names: Sequence[str], option: str) -> None:
         raise UserError(f"{option}= names columns, and {stored.name} is no table; leave it out.")
     unknown = [name for name in names if name not in stored.names]
     if unknown:
-        listed = ", ".join(stored.names[:20])
+        listed = ", ".join(map(repr, stored.names[:20]))
         raise UserError(f"{stored.name} has no column {unknown[0]!r} for {option}; its columns are {listed}.")
 
 
@@ -162,12 +171,6 @@ def made_columns(
 
 
 # --- context ----------------------------------------------------------------------------------------------------------
-
-
-def names_in(context: str | Sequence[str] | None) -> tuple[str, ...]:
-    """("a", "b") of "a,b"."""
-    parts = context.split(",") if isinstance(context, str) else context or ()
-    return tuple(str(part).strip() for part in parts if str(part).strip())
 
 
 def width(conditions: Sequence[Column]) -> int:

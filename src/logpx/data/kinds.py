@@ -19,14 +19,18 @@ class Plan(NamedTuple):
     levels: int | None
 
 
+def check_kind_name(kind: str | None) -> None:
+    """Refuse a kind that there is not."""
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"kind={kind!r} is unknown; choose one of {', '.join(KINDS)}.")
+
+
 def decide(stored: Stored, facts: Facts, protocol: str | None, kind: Kind | None, seed: int) -> Plan:
     """Kind and protocol, from what was asked for and what the values allow.
 
     Raises:
-        UserError: kind or protocol is unknown, they contradict each other, or the data contradict them.
+        UserError: the protocol is unknown, it and the kind contradict each other, or the data contradict them.
     """
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"kind={kind!r} is unknown; choose one of {', '.join(KINDS)}.")
     levels = stored.levels or (256 if facts.uint8 and not facts.binary else None)
     chosen = protocol or default_protocol(stored, facts, kind, levels)
     if kind == "mixed":

@@ -7,43 +7,45 @@ from typing import Any
 import numpy as np
 
 from logpx.data import protocols
-from logpx.data.arrays import place
+from logpx.data.about import check_about, columns_in
+from logpx.data.arrays import NULLS, place
 from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
 from logpx.data.build import arrange
-from logpx.data.columns import LABEL, encoded
+from logpx.data.cells import is_table
+from logpx.data.columns import encoded
 from logpx.data.facts import scan
 from logpx.data.kinds import decide
 from logpx.data.mixed import levels_of
 from logpx.data.sources import read
 from logpx.errors import UserError
 
-TABLES = (".csv", ".tsv", ".parquet")
-
 
 def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     """Every row of a source, prepared as the data that `about` (a run's account of its data) describes.
 
     Rows keep their order. Labels are read where they are needed as context. Raises UserError for other columns or another
-    shape, for a category that the run's training rows do not have, and for a kind that does not fit.
+    shape, for a category that the run's training rows do not have, for a kind that does not fit, and for an account that is
+    damaged.
     """
-    named = Path(source).suffix.lower() in TABLES
-    stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False)
-    conditions = tuple(Column(*column) for column in about["conditions"])
-    labels = _label_of(stored, about)
+    check_about(about)
+    named, by_label = is_table(source), bool(about.get("by_label"))
+    drop = (about.get("asked") or {}).get("drop")
+    stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
+    columns, conditions = columns_in(about, "column_kinds"), columns_in(about, "conditions")
+    labels = _label_of(stored, about, conditions[0] if by_label and conditions else None)
     if named:
-        _match_columns(stored, about, [column.name for column in conditions if column.name != LABEL])
-    columns = about["column_kinds"] and tuple(Column(*column) for column in about["column_kinds"])
+        _match_columns(stored, about, [] if by_label else [column.name for column in conditions])
+    categories = about["categories"]
     known = [*(columns or [Column(name, "real") for name in about["columns"] or ()])]
-    x = stored.x if not named else np.column_stack([_coded_like(stored, c, about["categories"]) for c in known])
-    values = [labels if c.name == LABEL else _coded_like(stored, c, about["categories"]) for c in conditions]
+    x = stored.x if not named else np.column_stack([_coded_like(stored, c, categories) for c in known])
+    values = [labels] if by_label else [_coded_like(stored, c, categories) for c in conditions]
     stored.x, stored.columns, stored.test = x, tuple(c.name for c in known) or None, None
-    split = _prepared(stored, about, columns)
+    split = _prepared(stored, about, columns or None)
     if not conditions:
         return split
-    known_values = [value for value in values if value is not None]
-    if len(known_values) < len(values):
+    if by_label and labels is None:
         raise UserError(f"The run conditions on labels, and {stored.name} has none; name their column as in the run.")
-    context = encoded(np.column_stack(known_values).astype(np.float64), conditions, about["categories"])
+    context = encoded(np.column_stack([np.asarray(value, np.float64) for value in values]), conditions, categories)
     return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
 
 
@@ -66,9 +68,9 @@ def _prepared(stored: Stored, about: Mapping[str, Any], columns: tuple[Column, .
     )
 
 
-def _label_of(stored: Stored, about: Mapping[str, Any]) -> np.ndarray | None:
-    """Codes of the labels by the run's classes, None where there are none; the label's column leaves the table."""
-    name, classes = about["label"], about["categories"].get(LABEL)
+def _label_of(stored: Stored, about: Mapping[str, Any], condition: Column | None) -> np.ndarray | None:
+    """Codes of the labels by the classes of the condition that they are, None where there is none; their column leaves."""
+    name = about["label"]
     column: Any = stored.labels
     if stored.columns and name in stored.columns:
         i = stored.columns.index(name)
@@ -77,9 +79,10 @@ def _label_of(stored: Stored, about: Mapping[str, Any]) -> np.ndarray | None:
         stored.x = stored.x[:, rest]
         stored.typed = stored.typed and tuple(stored.typed[k] for k in rest)
         stored.columns = tuple(stored.columns[k] for k in rest)
-    if column is None or classes is None:
+    if column is None or condition is None:
         return None
-    return _codes([str(value) for value in column], classes, str(name or LABEL))
+    texts = [value if value is None else str(value) for value in column]
+    return _codes(texts, about["categories"][condition.name], condition.name)
 
 
 def _match_columns(stored: Stored, about: Mapping[str, Any], conditions: list[str]) -> None:
@@ -96,10 +99,13 @@ def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -
     """One column of the table in the run's numbers."""
     i = stored.names.index(column.name)
     if column.kind == "categorical":
-        return _codes(_texts(stored, i), list(categories[column.name])[: column.levels], column.name)
-    if stored.typed and stored.typed[i] == "text" and not np.isnan(stored.x[:, i]).all():
-        raise UserError(f"Column {column.name!r} of {stored.name} holds text, and in the run it was {column.kind}.")
+        names, texts = list(categories[column.name])[: column.levels], _texts(stored, i)
+        if all(text is None or text in NULLS for text in texts):  # NA throughout: a category if it was one
+            texts = [text if text in names else None for text in texts]
+        return _codes(texts, names, column.name)
     values = stored.x[:, i]
+    if stored.typed and stored.typed[i] == "text":
+        values = _numbers_in(stored, i, column)
     bad = np.flatnonzero(~_fits(values, column.kind) & ~np.isnan(values))
     if len(bad):
         row = int(bad[0])
@@ -107,6 +113,17 @@ def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -
             f"Column {column.name!r} holds {values[row]:g} at {place(row)}, and in the run it was {column.kind}."
         )
     return values
+
+
+def _numbers_in(stored: Stored, i: int, column: Column) -> np.ndarray:
+    """A column that was read as text where numbers are wanted: gaps spelled in words, or 007."""
+    texts = [None if text in NULLS else text for text in _texts(stored, i)]
+    try:
+        return np.array([np.nan if text is None else float(text) for text in texts])
+    except ValueError:
+        raise UserError(
+            f"Column {column.name!r} of {stored.name} holds text, and in the run it was {column.kind}."
+        ) from None
 
 
 def _fits(values: np.ndarray, kind: str) -> np.ndarray:
@@ -124,9 +141,9 @@ def _texts(stored: Stored, i: int) -> list[str | None]:
     return [None if v != v else names[int(v)] if names else f"{v:.17g}" for v in values]
 
 
-def _codes(texts: list[Any], names: list[str], column: str) -> np.ndarray:
+def _codes(texts: list[str | None], names: list[str], column: str) -> np.ndarray:
     """The codes of categories by their names, nan where one is missing; an unknown name is refused."""
-    at = {name: float(k) for k, name in enumerate(names)} | {None: np.nan}
+    at: dict[str | None, float] = {name: float(k) for k, name in enumerate(names)} | {None: np.nan}
     for row, text in enumerate(texts):
         if text not in at:
             raise UserError(

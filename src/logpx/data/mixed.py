@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from logpx.data.base import Column, Kind, Stored
-from logpx.data.columns import LABEL, check_names, encoded, kinds_of, made_columns
+from logpx.data.columns import LABEL, check_names, encoded, is_class, kinds_of, made_columns
 from logpx.data.facts import Facts
 from logpx.errors import UserError
 
@@ -21,12 +21,12 @@ class Table(NamedTuple):
     conditions: tuple[Column, ...] = ()
     categories: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never changed
     context: np.ndarray | None = None  # (N, n): the columns that are conditions, as stored
-    by_label: bool = False
+    by_label: bool = False  # whether the context is the label of each row, and no column of the data
 
-    def given_labels(self, classes: tuple[str, ...]) -> "Table":
-        """The same with the label as its context."""
-        condition = Column(LABEL, "categorical", len(classes))
-        return self._replace(conditions=(condition,), categories=self.categories | {LABEL: classes})
+    def given_labels(self, classes: tuple[str, ...], name: str) -> "Table":
+        """The same with the label, by its column's name, as its context."""
+        condition = Column(name, "categorical", len(classes))
+        return self._replace(conditions=(condition,), categories=self.categories | {name: classes})
 
 
 def sorted_out(
@@ -54,7 +54,8 @@ def sorted_out(
         )
     if (contrary := next((n for n, k in asked.items() if kind not in (None, "mixed", k)), None)) is not None:
         raise UserError(f"Column {contrary!r} is asked to be {asked[contrary]}, and kind={kind!r}; give one of them.")
-    kinds = kinds_of(stored, facts, asked)
+    classes = {name: "categorical" for name in context if name == LABEL and is_class(stored, facts, name)}
+    kinds = kinds_of(stored, facts, classes | dict(asked))
     if len(context) >= len(kinds):
         raise UserError(f"context= names every column of {stored.name}, which leaves no data; leave some out.")
     x, columns, categories = made_columns(stored, kinds, train)

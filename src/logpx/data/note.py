@@ -22,8 +22,9 @@ def describe(stored: Stored, plan: Plan, splits: Sequence[Split], table: Table) 
     guessed = stored.levels is None and plan.levels == 256 and plan.protocol != AS_IS
     pixels = "uint8 values are read as pixel levels (kind='integer' or 'real' changes that)" if guessed else ""
     given = f"given{spelled(table.conditions)}" if table.conditions else ""
+    left_out = f"left out: {', '.join(stored.dropped)}" if stored.dropped else ""
     holes = f"{facts.holes:,} of {stored_values(stored):,} values are missing" if facts.holes else ""
-    parts = [f"{stored.name}, {sizes}", how, pixels, given, holes, stored.note, scales(stored, facts, plan)]
+    parts = [f"{stored.name}, {sizes}", how, pixels, given, left_out, holes, stored.note, scales(stored, facts, plan)]
     return "; ".join(part for part in parts if part)
 
 

@@ -6,10 +6,12 @@ from os import PathLike
 from pathlib import Path
 
 from logpx.data import images, synthetic
+from logpx.data.asked import names_in
 from logpx.data.base import Data, Kind, Share, Stored
 from logpx.data.build import build
+from logpx.data.kinds import check_kind_name
 from logpx.data.protocols import AS_IS, KIND_OF
-from logpx.data.table import READERS, refuse_label
+from logpx.data.table import ARRAYS, READERS, TABLES, Drop, refuse_label
 from logpx.errors import UserError
 
 #: the named sets of pictures, whose protocol follows from the likelihood unless the user names one
@@ -34,8 +36,9 @@ def load(
     test: Share = None,
     seed: int = 0,
     label: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
+    drop: Drop = None,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, or a folder of images.
@@ -48,17 +51,24 @@ def load(
         test: fraction or count of rows kept for testing (0.1), unless the source has test rows of its own.
         seed: of the splits, the static protocol and the synthetic sets.
         label: the column (array, in .npz and .h5) that holds labels instead of data.
-        columns: the kind of single columns of a table: {"age": "real", "city": "categorical"}.
+        columns: the kind of single columns of a table: {"age": "real", "city": "categorical"}, or "age=real,city=categorical".
         context: what a conditional model conditions on: "label", or columns, which then are no data ("age,city").
+        drop: columns of a table that are left out ("id,date").
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
         UserError: one sentence on what is wrong with the source or the options.
     """
+    check_kind_name(kind)
     where, carried = split_source(source)
     if carried and protocol not in (None, carried):
         raise UserError(f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them.")
-    stored = read(where, seed=seed, label=label, download=download)
+    stored = read(where, seed=seed, label=label, drop=drop, download=download)
+    known = (*stored.dropped, *(stored.columns or ()))
+    lacking = [name for name in names_in(drop, known) if name not in stored.dropped]
+    if lacking:
+        listed = f"its columns are {', '.join(map(repr, known[:20]))}" if known else "it has no named columns"
+        raise UserError(f"{stored.name} has no column {lacking[0]!r} to drop; {listed}.")
     return build(
         stored,
         protocol=carried or protocol,
@@ -83,7 +93,7 @@ def split_source(source: str | Path) -> tuple[str | Path, str | None]:
     return source, None
 
 
-def read(source: str | Path, *, seed: int, label: str | None, download: bool) -> Stored:
+def read(source: str | Path, *, seed: int, label: str | None, download: bool, drop: Drop = None) -> Stored:
     """The stored rows of a name or a path."""
     if isinstance(source, str) and source in names():
         if label is not None:
@@ -99,7 +109,9 @@ def read(source: str | Path, *, seed: int, label: str | None, download: bool) ->
         raise UserError(not_found(str(source)))
     if path.suffix.lower() not in READERS:
         raise UserError(f"{path} is of no known type; give {', '.join(READERS)}, or a folder of images.")
-    return READERS[path.suffix.lower()](path.resolve(), label)
+    if path.suffix.lower() in TABLES:
+        return TABLES[path.suffix.lower()](path.resolve(), label, drop)
+    return ARRAYS[path.suffix.lower()](path.resolve(), label)
 
 
 def read_name(name: str, seed: int, download: bool) -> Stored:

@@ -1,21 +1,24 @@
 """Users' files: .npy (memory-mapped), .npz, .csv, .parquet, .h5 (floor 6). Nothing is ever unpickled."""
 
-import codecs
-import csv
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from logpx.data.arrays import is_gap, is_number, missing, place, plain_array, stack_columns
+from logpx.data.arrays import is_gap, missing, place, plain_array, stack_columns
+from logpx.data.asked import names_in
 from logpx.data.base import Stored
+from logpx.data.csvs import layout_of, typed_table
 from logpx.data.reading import reading, size_on_disk
 from logpx.errors import UserError
 
 DATA, TEST = ("x_train", "train", "x", "data"), ("x_test", "test")
 LABELS, TEST_LABELS = ("y_train", "train_labels", "y", "labels"), ("y_test", "test_labels")
+
+
+Drop = str | Sequence[str] | None  # names of columns
 
 
 # --- arrays -------------------------------------------------------------------------------------------------
@@ -100,73 +103,47 @@ def refuse_label(path: Path, label: str | None, what: str) -> None:
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def csv_file(path: Path, label: str | None) -> Stored:
+def csv_file(path: Path, label: str | None, drop: Drop = None) -> Stored:
     """A text table with commas, semicolons or tabs, with or without a line of names; empty cells are missing values."""
-    header, delimiter = first_line(path)
+    form = layout_of(path)
     with reading(path, "a table of comma-separated values"):
-        from pyarrow import csv as arrow
-
-        numbers = [is_number(cell) for cell in header]
-        bare = all(numbers)
-        if any(numbers) and not bare:
-            at = numbers.index(False)
-            raise UserError(
-                f"The first line of {path} mixes numbers with {header[at]!r} in place {at} (counted from 0); "
-                "make it a line of names, or of numbers without a gap."
-            )
-        names = [f"column {i}" for i in range(len(header))] if bare else header
-        table = arrow.read_csv(
-            path,
-            read_options=arrow.ReadOptions(column_names=names, skip_rows=0 if bare else 1),
-            parse_options=arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow.ConvertOptions(strings_can_be_null=True),
-        )
-    return from_arrow(path, table, label)
+        table, spelled = typed_table(path, form)
+    stored = from_arrow(path, table, label, drop)
+    if spelled:
+        stored.note = f"{', '.join(map(repr, sorted(spelled)))} among numbers read as missing"
+    return stored
 
 
-def first_line(path: Path) -> tuple[list[str], str]:
-    """(cells of the first line, the delimiter: whichever of comma, semicolon and tab it holds most often).
-
-    Raises:
-        UserError: the file is empty, or is not text.
-    """
-    with reading(path, "text"), path.open("rb") as file:
-        start = file.read(1 << 20)
-    try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise UserError(f"{path} is not text in UTF-8, whatever its name says; check the file.")
-    line = next(iter(text.splitlines()), "")
-    if not line.strip():
-        raise UserError(f"{path} is empty or begins with an empty line; its first line must be names or numbers.")
-    delimiter = max(",;\t", key=line.count)
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))], delimiter
-
-
-def parquet(path: Path, label: str | None) -> Stored:
+def parquet(path: Path, label: str | None, drop: Drop = None) -> Stored:
     """A parquet table; nulls are missing values."""
     with reading(path, "a parquet table"):
         import pyarrow.parquet
 
         table = pyarrow.parquet.ParquetFile(path).read()
-    return from_arrow(path, table, label)
+    return from_arrow(path, table, label, drop)
 
 
-def from_arrow(path: Path, table: Any, label: str | None) -> Stored:
-    """Columns to rows: the label apart and without gaps, the others as numbers or as codes of their texts."""
+def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None) -> Stored:
+    """Columns to rows: the label apart and without gaps, the others as numbers or as codes of their texts.
+
+    drop  columns that nobody looks at; the Stored says which of them there were.
+    """
     names = list(table.column_names)
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows; give at least 2 rows.")
     if label is not None and label not in names:
-        raise UserError(f"{path} has no column {label!r}; it has {', '.join(names[:20])}.")
+        raise UserError(f"{path} has no column {label!r}; it has {', '.join(map(repr, names[:20]))}.")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise UserError(f"{path} has two columns named {twice!r}; rename one of them.")
-    columns = {name: column(table.column(i)) for i, name in enumerate(names)}
+    left_out = tuple(name for name in names_in(drop, names) if name in names)
+    if label in left_out:
+        raise UserError(
+            f"The column {label!r} of {path} is the label and cannot be dropped; take it out of one of the two."
+        )
+    columns = {name: column(table.column(i)) for i, name in enumerate(names) if name not in left_out}
     y = None if label is None else complete_labels(path, label, columns.pop(label))
-    return Stored(name=path.name, source=str(path), labels=y, **stack_columns(columns, str(path)))
+    return Stored(name=path.name, source=str(path), labels=y, dropped=left_out, **stack_columns(columns, str(path)))
 
 
 def complete_labels(path: Path, label: str, y: np.ndarray) -> np.ndarray:
@@ -188,12 +165,10 @@ def column(values: Any) -> np.ndarray:
     return np.array([*values.to_pylist(), None], dtype=object)[:-1]  # the None keeps lists from becoming axes
 
 
-READERS: Mapping[str, Callable[[Path, str | None], Stored]] = {
-    ".npy": npy,
-    ".npz": npz,
+TABLES: Mapping[str, Callable[[Path, str | None, Drop], Stored]] = {
     ".csv": csv_file,
     ".tsv": csv_file,
     ".parquet": parquet,
-    ".h5": h5,
-    ".hdf5": h5,
 }
+ARRAYS: Mapping[str, Callable[[Path, str | None], Stored]] = {".npy": npy, ".npz": npz, ".h5": h5, ".hdf5": h5}
+READERS = (".npy", ".npz", *TABLES, ".h5", ".hdf5")

@@ -5,7 +5,17 @@ h (..., size, *shape) to a distribution with event shape `shape`, in nats summed
 """
 
 from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
-from logpx.likelihoods.choice import DEFAULT, LIKELIHOODS, PROTOCOL, Name, check_support, for_kind, that_accept
+from logpx.likelihoods.choice import (
+    DEFAULT,
+    LIKELIHOODS,
+    PROTOCOL,
+    Name,
+    check_choice,
+    check_support,
+    for_kind,
+    measure_of,
+    that_accept,
+)
 from logpx.likelihoods.counts import NegativeBinomial, Poisson
 from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
 from logpx.likelihoods.real import Gaussian, Laplace, StudentT
@@ -27,7 +37,9 @@ __all__ = [
     "Poisson",
     "StudentT",
     "Table",
+    "check_choice",
     "check_support",
     "for_kind",
+    "measure_of",
     "that_accept",
 ]

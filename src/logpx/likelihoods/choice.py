@@ -1,6 +1,7 @@
 """The table of likelihoods: which fits which data (floor 3)."""
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
 from logpx.likelihoods.counts import NegativeBinomial, Poisson
 from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
 from logpx.likelihoods.real import Gaussian, Laplace, StudentT
-from logpx.likelihoods.table import Table
+from logpx.likelihoods.table import FITTING, Column, Table
 
 #: every likelihood by the name that recipes take, in the order in which they are offered; each is built from what it
 #: takes of shape, levels, columns and sigma
@@ -80,6 +81,18 @@ def _fits(support: constraints.Constraint, x: Tensor) -> Tensor:
     return (support.check(x) & x.isfinite()) | x.isnan()
 
 
+def check_choice(columns: Sequence[Column] | None, name: str, sigma: object) -> None:
+    """Raises UserError for one likelihood, or one sigma, for all `columns` of a mixed table; nothing where there are none."""
+    if columns and name != "table":
+        column = next((c for c in columns if name not in FITTING[c.kind]), columns[0])
+        raise UserError(
+            f"The likelihood {name} is no law of every column, such as {column.name!r}, which is {column.kind}: leave it at "
+            "auto, or take a recipe that can, and each column has its own."
+        )
+    if columns and sigma != "shared":
+        raise UserError(f"sigma is {sigma}, and in a mixed table each real column learns its own: leave sigma out.")
+
+
 def check_support(likelihood: nn.Module, x: Tensor, first_row: int = 0) -> None:
     """Raises UserError naming the first value of x (N, *shape) outside the support and the likelihoods that fit.
 
@@ -102,3 +115,19 @@ def check_support(likelihood: nn.Module, x: Tensor, first_row: int = 0) -> None:
         f"gives no probability; likelihoods that fit these data: "
         f"{', '.join(n for n in that_accept(x) if n != name) or 'none'}."
     )
+
+
+def measure_of(likelihood: nn.Module) -> str | None:
+    """What log p(x) under this likelihood is the logarithm of, in words; None where it is a score.
+
+    A density depends on the units of x and may exceed 1; a probability does neither; a table of several kinds has both.
+    """
+    if isinstance(likelihood, Grey):
+        return None
+    if isinstance(likelihood, Table):
+        continuous = {column.kind in ("real", "grey") for column in likelihood.columns}
+    else:
+        continuous = {not getattr(likelihood, "support", constraints.real).is_discrete}
+    if len(continuous) > 1:
+        return "log-density of the continuous columns plus log-probability of the others"
+    return "log-density" if True in continuous else "log-probability"

@@ -1,18 +1,12 @@
-"""The sections about the run (floor 8): the number and what it is worth, the terms over the epochs, the settings."""
+"""The sections about the run (floor 8): the number and what it is worth, the terms over the epochs."""
 
-import contextlib
 import math
-import shlex
-from dataclasses import asdict
 from html import escape
-from pathlib import Path
 from statistics import median
-from typing import Any
 
-from logpx.data import names as data_names
-from logpx.errors import UserError
 from logpx.evaluate import Evidence, code_evidence
-from logpx.recipes import RECIPES, rebuild
+from logpx.likelihoods import measure_of
+from logpx.recipes import RECIPES
 from logpx.report import charts
 from logpx.report.page import (
     Picture,
@@ -62,9 +56,9 @@ def _data_words(s: Subject) -> str:
 def _evidence(s: Subject, e: Evidence) -> str:
     kinds = {"exact": ", exact", "score": ": a score, not a log-likelihood"}
     what = symbols(e.name) + symbols(kinds.get(e.kind, f", {e.kind} on log p(x)"))
-    return _big(what, e.mean, e.standard_error, f"nats per data point, over {len(e.per_point):,} {s.rows}") + _verdict(
-        s, e
-    )
+    measure = None if e.kind == "score" else measure_of(s.model.likelihood)
+    unit = f"nats per data point{f', a {measure}' if measure else ''}, over {len(e.per_point):,} {s.rows}"
+    return _big(what, e.mean, e.standard_error, unit) + _verdict(s, e)
 
 
 def _big(name: str, value: float, error: float, unit: str) -> str:
@@ -163,7 +157,7 @@ def _codes(s: Subject) -> str:
 
 def _facts(s: Subject) -> list[tuple[str, str]]:
     run, e, facts = s.run, s.evidence, []
-    if e and e.bits_per_dim is not None:
+    if e and e.bits_per_dim is not None and s.is_image:
         facts.append(("bits/dim", number(e.bits_per_dim, 4)))
     if e and e.ess is not None and e.khat is not None:
         facts.append(
@@ -253,81 +247,3 @@ def _terms_table(s: Subject, terms: list[str], parts: list[str]) -> str:
     best = s.run.best or s.run.rows[-1]
     cells = [[escape(t), *(number(best[p][t], 3) if t in best[p] else "" for p in parts)] for t in terms]
     return table([f"epoch {best['epoch']}", *(p.replace("_", "-") for p in parts)], cells)
-
-
-# --- settings --------------------------------------------------------------------------------------------------------
-
-
-def settings(s: Subject) -> Section:
-    """All that is needed to repeat the run, and the line that does."""
-    info = s.run.info
-    counts = f"{len(s.data.train):,} train, {len(s.data.held_out):,} held-out, {len(s.data.test):,} test"
-    data = [
-        ("data", escape(s.data.note or s.data.name)),
-        ("rows", counts),
-        ("sha256", f'<span class="hash">{escape(s.data.checksum)}</span>'),
-    ]
-    line = command(info)
-    html = lede("Everything that makes the run what it is." + (" The same again:" if line else ""))
-    html += f"<pre><code>{_command_html(line)}</code></pre>\n" if line else ""
-    html += _block(
-        "Recipe",
-        [("recipe", escape(str(info.get("recipe") or "hand-made parts"))), *_pairs_of(info.get("options"))],
-    )
-    html += _block("Training", _pairs_of({**(info.get("training") or {}), **(info.get("settings") or {})}))
-    html += _block("Data", data) + _block("Machine", _pairs_of(info.get("machine")))
-    return Section("Settings", html)
-
-
-def _block(name: str, rows: list[tuple[str, str]]) -> str:
-    return f"<h3>{name}</h3>\n{pairs(rows, 'list')}" if rows else ""
-
-
-def _pairs_of(values: dict[str, Any] | None) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), escape(_shown(value))) for name, value in (values or {}).items()]
-
-
-def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
-    return ", ".join(_shown(v) for v in value) if isinstance(value, list | tuple) else str(value)
-
-
-def _command_html(line: str) -> str:
-    """Lines break before an option, not inside."""
-    return " ".join(map(unbroken, line.replace(" --", "\0--").split("\0")))
-
-
-def command(info: dict[str, Any]) -> str | None:
-    """The command line that trains the same again; None for parts or data that no command line can name."""
-    data = info.get("data") or {}
-    source = str(data.get("source", ""))
-    if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
-        return None
-    if data.get("seed"):  # the split's seed: only Python can give it
-        return None
-    protocol = data.get("protocol", "as-is")
-    words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
-    kept = {name: data.get(name) for name in ("held_out", "test", "label")}
-    if protocol == "as-is":
-        kept["kind"] = data["kind"]  # it may have been set by hand
-    changed = {name: value for name, value in {**_changed(info), **kept}.items() if value is not None}
-    for name, value in changed.items():
-        option = name.replace("_", "-")
-        words += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", _word(value)]
-    return shlex.join(words)
-
-
-def _changed(info: dict[str, Any]) -> dict[str, Any]:
-    """Options, training and settings that are not the recipe's own."""
-    options = {n: p.default for n, p in RECIPES[info["recipe"]].options.items()}
-    defaults = {"seed": 0, "device": None, "precision": "float32", "compile": "auto", "save_every": 1}
-    with contextlib.suppress(UserError):
-        defaults |= asdict(rebuild(info).training)
-    given = {**info["options"], **info.get("training", {}), **info.get("settings", {}), "device": None}
-    defaults |= options
-    return {n: v for n, v in given.items() if _word(v) != _word(defaults.get(n))}
-
-
-def _word(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,63 @@
+"""A run's account of its data (floor 6): what `Data.describe` wrote to run.json, read back with care."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from logpx.data.base import KINDS, Column
+from logpx.errors import UserError
+
+NEEDED = ("source", "protocol", "shape", "kind", "levels", "columns", "column_kinds", "conditions", "categories")
+
+
+def columns_in(about: Mapping[str, Any], key: str) -> tuple[Column, ...]:
+    """The `column_kinds` or the `conditions` of an account, () where it has none.
+
+    Raises:
+        UserError: they are no columns, or a categorical one lacks the names of its categories.
+    """
+    try:
+        columns = tuple(Column(*column) for column in about.get(key) or ())
+        for column in columns:
+            names = about["categories"][column.name] if column.kind == "categorical" else ()
+            short = column.kind == "categorical" and not 0 < int(column.levels or 0) <= len(names)
+            if short or column.kind not in KINDS or not isinstance(column.name, str):
+                raise ValueError(column.name)
+            float(column.mean), float(column.scale)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(damaged(f"its {key} do not fit its categories ({error!r})")) from None
+    return columns
+
+
+def check_about(about: Any, where: str = "run.json") -> None:
+    """Raises UserError, naming the file, for an account that lacks something or contradicts itself."""
+    try:
+        lacks = (
+            [repr(name) for name in (*NEEDED, "seed", "label") if name not in about]
+            if isinstance(about, Mapping)
+            else ["'data'"]
+        )
+        if lacks:
+            raise UserError(damaged(f"it does not say {', '.join(lacks)} of its data"))
+        columns = columns_in(about, "column_kinds")
+        columns_in(about, "conditions")
+        _check_shape(about["shape"], about["columns"], columns, about["kind"])
+    except UserError as error:
+        raise UserError(str(error).replace("run.json", where, 1)) from None
+
+
+def _check_shape(shape: Any, names: Any, columns: Sequence[Column], kind: Any) -> None:
+    if (
+        not isinstance(shape, list | tuple)
+        or not shape
+        or not all(isinstance(n, int) and n > 0 for n in shape)
+        or kind not in KINDS
+    ):
+        raise UserError(damaged(f"its data of kind {kind!r} cannot have the shape {shape!r}"))
+    several = [part for part in (names, columns) if part]
+    if any(len(part) != shape[0] for part in several) or (kind == "mixed") != bool(columns):
+        raise UserError(damaged(f"its columns do not fit its shape {tuple(shape)}"))
+
+
+def damaged(what: str) -> str:
+    """The sentence for an account that cannot be right."""
+    return f"run.json is damaged: {what}; take it from a copy, or train again."
