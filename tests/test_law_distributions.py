@@ -141,6 +141,7 @@ LAWS = [
     Law("one logistic", alone_on_levels(likelihoods.DiscretisedLogistic, 5, 1), [0.0, -0.4, 0.7], "counts", top=4),
     Law("Poisson", alone(distributions.PoissonLogMean), [1.3], "counts", top=60),
     Law("negative binomial", alone_of(distributions.NegativeBinomial, 1), [1.2, 0.4], "counts", top=400),
+    Law("nearly Poisson", alone_of(distributions.NegativeBinomial, 1), [1.2, 40.0], "counts", top=60),
 ]
 CONTINUA = [law for law in LAWS if law.support not in ("bits", "counts")]
 PATHWISE = [law for law in CONTINUA if law.params != [0.0] or law.support == "unit"]  # a prior has no parameters here

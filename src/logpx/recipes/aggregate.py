@@ -58,7 +58,7 @@ def wae_gan(
     data: Spec,
     *,
     latent: PositiveInt = 8,
-    lam: Positive = 10.0,
+    lam: Positive = 1.0,
     critic: tuple[PositiveInt, ...] = (512, 512, 512, 512),
     rate: Positive = 0.5,
     prior_trick: bool = False,
@@ -73,7 +73,7 @@ def wae_gan(
     D: min E softplus(-D(z')) + E softplus(D(z)),  z' ~ p(z) = N(0, I), at its best log p(z) - log q(z).
 
     lam 100 is the ratio of the published code, whose encoder is trained beforehand and whose Adam has beta_1 = 0.5; here
-    the critic then wins at once and the codes are lost (evidence/wae_gan.json), so lam is 10.
+    the critic then wins at once and the codes are lost (evidence/wae_gan.json), so lam is 1.
 
     lam: weight of the penalty
     critic: widths of the critic's layers
