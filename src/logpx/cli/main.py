@@ -52,26 +52,23 @@ def run(arguments: list[str]) -> int:
 
 
 #: what sentences call by its Python name and the command line by a flag
-NAMES = (
-    *("columns", "context", "label", "kind", "protocol", "held_out", "test", "drop"),
-    *(
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "clip",
-        "patience",
-        "threads",
-        "save_every",
-        "samples",
-        "warmup",
-        "given",
-    ),
+OF_DATA = ("columns", "context", "label", "kind", "protocol", "held_out", "test", "drop", "given")
+OF_TRAINING = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "clip",
+    "patience",
+    "threads",
+    "save_every",
+    "samples",
+    "warmup",
 )
 
 
 def in_flags(text: str) -> str:
     """A sentence with `held_out=0.5` as `--held-out 0.5`, `kind='real'` as `--kind real`, `epochs is 0` as `--epochs is 0`."""
-    names = "|".join(NAMES)
+    names = "|".join(OF_DATA + OF_TRAINING)
 
     def flag(match: re.Match[str]) -> str:
         value = match[2] or ""
