@@ -457,6 +457,17 @@ def test_a_mixed_table(tmp_path):
     assert "of the categories right" in (tmp_path / "figures" / "reconstruction-1.svg").read_text()
 
 
+def test_categories_stand_on_the_axes_by_name(tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("age,city\n" + "".join(f"{i / 7},{('Oslo', 'Lima', 'Santa Maria')[i % 3]}\n" for i in range(60)))
+    data = load(str(table), test=0.3)
+    run = fit(vae(data, latent=1, hidden=(8,)), data, epochs=1, show=False)
+    report.write(run, data, to=tmp_path)
+    for file in ("reconstruction-1.svg", "marginal-1.svg"):
+        drawn = (tmp_path / "figures" / file).read_text()
+        assert all(f">{name}</text>" in drawn for name in ("Oslo", "Lima", "Santa M…"))
+
+
 @pytest.mark.parametrize("what", ["images", "plane", "table"])
 def test_a_conditional_model(what, tmp_path):
     from logpx.recipes import conditional_vae

@@ -55,19 +55,27 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
 
 
-def left_axis(y: Axis, x: Axis, n: int = 4) -> str:
+def marks(axis: Axis, n: int, names: Sequence[str] = ()) -> list[tuple[float, str]]:
+    """About n values of an axis and what is written at each: numbers, or the names of the codes 0, 1, 2, ..."""
+    if names:
+        every = math.ceil(len(names) / 6)
+        return [(k, f"{name[:7]}…" if len(name) > 8 else name) for k, name in enumerate(names) if k % every == 0]
+    ticks, decimals = axis.ticks(n)
+    return [(v, number(v, decimals)) for v in ticks]
+
+
+def left_axis(y: Axis, x: Axis, n: int = 4, names: Sequence[str] = ()) -> str:
     """Horizontal rules with their values on the left."""
-    ticks, decimals = y.ticks(n)
-    rules = (line(x.start, y(v), x.end, y(v), "grid") for v in ticks)
-    return "".join(rules) + "".join(text(x.start - 7, y(v) + 4, number(v, decimals), "end") for v in ticks)
+    shown = marks(y, n, names)
+    rules = (line(x.start, y(v), x.end, y(v), "grid") for v, _ in shown)
+    return "".join(rules) + "".join(text(x.start - 7, y(v) + 4, words, "end") for v, words in shown)
 
 
-def bottom_axis(x: Axis, y: Axis, n: int = 5, whole: bool = False) -> str:
+def bottom_axis(x: Axis, y: Axis, n: int = 5, whole: bool = False, names: Sequence[str] = ()) -> str:
     """A line with about n values below it; `whole` keeps only whole numbers."""
-    ticks, decimals = x.ticks(n)
-    ticks = [v for v in ticks if not whole or v == round(v)]
-    marks = (text(x(v), y.start + 16, number(v, 0 if whole else decimals), "middle") for v in ticks)
-    return line(x.start, y.start, x.end, y.start, "axis") + "".join(marks)
+    shown = [(v, number(v, 0) if whole else words) for v, words in marks(x, n, names) if not whole or v == round(v)]
+    values = "".join(text(x(v), y.start + 16, words, "middle") for v, words in shown)
+    return line(x.start, y.start, x.end, y.start, "axis") + values
 
 
 # --- lines over epochs -----------------------------------------------------------------------------------------------
@@ -268,15 +276,20 @@ def mesh(curves: Tensor, x: Axis, y: Axis) -> str:
     return f'<path class="mesh" d="{"".join(paths)}"/>'
 
 
-def agreement(name: str, data: Tensor, made: Tensor, words: str, alt: str) -> str:
-    """made against data, (N,) each, on equal scales, with the line of equality."""
+def agreement(name: str, data: Tensor, made: Tensor, words: str, alt: str, names: Sequence[str] = ()) -> str:
+    """made against data, (N,) each, on equal scales, with the line of equality; `names` are those of codes."""
     (low, high), _ = square_range(torch.stack([torch.cat([data, made])] * 2, 1))
     x, y = Axis(low, high, 50, 250), Axis(low, high, 230, 30)
     cloud = (
         f'<path class="dots" stroke-width="3" stroke-opacity=".55" d="{_path(torch.stack([data, made], 1), x, y)}"/>'
     )
-    body = text(0, 13, name, "name") + text(254, 13, words, "end")
-    return svg(258, 250, body + left_axis(y, x) + bottom_axis(x, y) + line(50, 230, 250, 30, "guide") + cloud, alt)
+    axes = left_axis(y, x, names=names) + bottom_axis(x, y, names=names)
+    return svg(
+        258,
+        250,
+        text(0, 13, name, "name") + text(254, 13, words, "end") + axes + line(50, 230, 250, 30, "guide") + cloud,
+        alt,
+    )
 
 
 def heat(uri: str) -> str:
@@ -306,12 +319,14 @@ def _column(x: float, width: float, top: float, bottom: float, words: str, on: b
     return f'<rect {size} class="bar{"" if on else " off"}"><title>{escape(words)}</title></rect>'
 
 
-def histogram(name: str, x: Axis, filled: Sequence[float], drawn: Sequence[float], alt: str) -> str:
-    """Two densities over equal bins of one axis: the first as an area, the second as a line."""
+def histogram(
+    name: str, x: Axis, filled: Sequence[float], drawn: Sequence[float], alt: str, names: Sequence[str] = ()
+) -> str:
+    """Two densities over equal bins of one axis: the first as an area, the second as a line; `names` are those of codes."""
     y = Axis(0, max(*filled, *drawn, 1e-12) * 1.06, 172, 34)
     x = x._replace(start=8, end=322)
     body = text(0, 13, name, "name") + _steps(filled, x, y, "area") + (_steps(drawn, x, y, "held") if drawn else "")
-    return svg(330, 196, body + bottom_axis(x, y), alt)
+    return svg(330, 196, body + bottom_axis(x, y, names=names), alt)
 
 
 def _steps(values: Sequence[float], x: Axis, y: Axis, kind: str) -> str:

@@ -80,12 +80,13 @@ def _agreement(s: Subject, i: int) -> Picture:
     x, m = s.x[seen, i], s.reconstructions[seen, i]
     name, words = s.columns[i], _how_close(s, i, x, m)
     alt = f"Reconstruction against data for {name}: {words}"
-    return Picture(f"reconstruction-{i}.svg", charts.agreement(name, _jittered(x), m, words, alt), alt)
+    chart = charts.agreement(name, _jittered(x), m, words, alt, s.categories(i))
+    return Picture(f"reconstruction-{i}.svg", chart, alt)
 
 
 def _how_close(s: Subject, i: int, x: Tensor, m: Tensor) -> str:
     """Of numbers the variance explained, of categories the share that is right."""
-    if s.data.spec.columns and s.data.spec.columns[i].kind == "categorical":
+    if s.categories(i):
         return f"{(x == m).double().mean().nan_to_num():.0%} of the categories right"
     explained = 1 - ((x - m).var() / x.var().clamp_min(1e-12)).item() if len(x) > 1 else 0.0
     return f"{explained:.0%} of the variance explained"
@@ -187,9 +188,11 @@ def _marginal(s: Subject, i: int, made: Tensor) -> Picture:
     x, name = s.x[:, i], s.columns[i]
     x = x[~x.isnan()]
     low, high = torch.cat([x, made]).quantile(torch.tensor([0.002, 0.998])).tolist()
-    axis = charts.Axis(low, max(high, low + 1e-6), 0, 1)
+    axis, bins = charts.Axis(low, max(high, low + 1e-6), 0, 1), BINS
+    if names := s.categories(i):  # a bin for each
+        axis, bins = charts.Axis(-0.5, len(names) - 0.5, 0, 1), len(names)
     alt = f"Distribution of {name} in the data and in the samples"
-    content = charts.histogram(name, axis, charts.binned(x, axis, BINS), charts.binned(made, axis, BINS), alt)
+    content = charts.histogram(name, axis, charts.binned(x, axis, bins), charts.binned(made, axis, bins), alt, names)
     return Picture(f"marginal-{i}.svg", content, alt)
 
 

@@ -103,6 +103,13 @@ class Subject:
     def columns(self) -> list[str]:
         return list(self.data.columns or (f"column {i}" for i in range(math.prod(self.data.shape))))
 
+    def categories(self, i: int) -> tuple[str, ...]:
+        """The names of what column i may be, in the order of its codes; none for numbers."""
+        column = self.data.spec.columns[i] if self.data.spec.columns else None
+        if column is None or column.kind != "categorical":
+            return ()
+        return self.data.categories[column.name][: column.levels]
+
     def encode(self, batch: Batch) -> Distribution:
         """q(z | x) where the model lives."""
         like = next(self.model.parameters())
