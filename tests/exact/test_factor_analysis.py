@@ -12,7 +12,7 @@ from torch import Tensor
 
 from logpx.errors import UserError
 from logpx.evaluate import evidence
-from logpx.exact import factor_analysis, ppca
+from logpx.exact import factor_analysis, linear_gaussian, ppca
 from logpx.exact.factor_analysis import FactorAnalysis
 from logpx.exact.ppca import PPCA
 from logpx.model import Batch
@@ -73,7 +73,7 @@ def test_one_noise_for_all_columns_is_ppca() -> None:
 
 
 def test_law_of_images_has_their_shape_moments_and_entropy() -> None:
-    law = ppca.LinearGaussian(random_model(), (2, 3))
+    law = linear_gaussian.LinearGaussian(random_model(), (2, 3))
     torch.manual_seed(0)
     drawn = law.sample((200_000,))
     assert drawn.shape[1:] == law.mean.shape == law.variance.shape == (2, 3)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from logpx import likelihoods, networks
 from logpx.errors import UserError
 from logpx.evaluate import evidence
-from logpx.exact import ppca
+from logpx.exact import linear_gaussian, ppca
 from logpx.exact.ppca import PPCA, Spectrum
 from logpx.model import VAE, Batch
 from logpx.objectives import ELBO, IWAE
@@ -77,7 +77,7 @@ def test_posterior_is_bayes_rule() -> None:
 
 
 def test_law_of_images_has_their_shape_moments_and_entropy() -> None:
-    law = ppca.LinearGaussian(random_ppca(), (2, 4))
+    law = linear_gaussian.LinearGaussian(random_ppca(), (2, 4))
     x = data(6).reshape(2, 3, 2, 4)
     torch.testing.assert_close(law.log_prob(x).flatten(), law.model.log_evidence(x.reshape(6, 8)))
     assert law.log_prob(x[0, 0]).shape == ()
@@ -235,7 +235,7 @@ def test_low_variance_encoder_gradients_vanish_at_the_exact_posterior(
     """The encoder reads a copy of the decoder, so that its gradient and the decoder's are told apart."""
     vae, x, _ = exact
     decoder, likelihood = copy.deepcopy(vae.decoder), copy.deepcopy(vae.likelihood)
-    vae.encoder = ppca.ExactEncoder(decoder, likelihood)
+    vae.encoder = linear_gaussian.ExactEncoder(decoder, likelihood, ppca.read)
     torch.manual_seed(0)
     IWAE(samples, gradient=gradient)(vae, Batch(x)).loss.backward()  # type: ignore[arg-type]
     for parameter in (*decoder.parameters(), *likelihood.parameters()):
@@ -395,6 +395,6 @@ def test_bad_spectra_and_subsets() -> None:
     ],
 )
 def test_models_without_a_known_evidence_are_refused(decoder: nn.Module, likelihood: nn.Module, sentence: str) -> None:
-    for part in (ppca.LinearGaussianMarginal, ppca.ExactEncoder):
+    for part in (linear_gaussian.LinearGaussianMarginal, linear_gaussian.ExactEncoder):
         with pytest.raises(UserError, match=sentence):
-            part(decoder, likelihood)
+            part(decoder, likelihood, ppca.read)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, constraints
 
 from logpx.errors import UserError
-from logpx.exact import ppca
+from logpx.exact import linear_gaussian, ppca
 from logpx.exact.ppca import PPCA
 from logpx.model import VAE
 from logpx.networks import MLP, Shape
@@ -141,7 +141,7 @@ class ColumnGaussian(nn.Module):
 
 def read(decoder: nn.Module, likelihood: nn.Module) -> FactorAnalysis:
     """W, mu and psi of a linear decoder and a ColumnGaussian, in their dtype, with their gradients; UserError for others."""
-    linear = ppca.linear_layer(ppca.linear_decoder(decoder))
+    linear = linear_gaussian.linear_layer(linear_gaussian.linear_decoder(decoder))
     if not isinstance(likelihood, ColumnGaussian):
         raise UserError("Factor analysis has one noise for each column: build it with exact.factor_analysis.build.")
     return FactorAnalysis(linear.weight, linear.bias, (2 * likelihood.log_sigma).exp().flatten())
@@ -151,12 +151,12 @@ def build(shape: Shape, latent: int) -> VAE:
     """Factor analysis as an ordinary VAE with its exact posterior and its exact marginal: every bound on it is tight."""
     decoder, likelihood = MLP((latent,), (), (1, *shape)), ColumnGaussian(shape)
     return VAE(
-        encoder=ppca.ExactEncoder(decoder, likelihood, read),
+        encoder=linear_gaussian.ExactEncoder(decoder, likelihood, read),
         posterior=FullNormal(latent),
         prior=StandardNormal(latent),
         decoder=decoder,
         likelihood=likelihood,
-        marginal=ppca.LinearGaussianMarginal(decoder, likelihood, read),
+        marginal=linear_gaussian.LinearGaussianMarginal(decoder, likelihood, read),
     )
 
 
@@ -172,7 +172,7 @@ def write_into(vae: VAE, model: FactorAnalysis) -> VAE:
     read(vae.decoder, vae.likelihood)  # refuses any other model
     decoder: MLP = vae.decoder  # type: ignore[assignment]
     likelihood: ColumnGaussian = vae.likelihood  # type: ignore[assignment]
-    ppca.check_size(decoder, model)
-    ppca.copy_into(decoder, model)
+    linear_gaussian.check_size(decoder, model)
+    linear_gaussian.copy_into(decoder, model)
     likelihood.log_sigma.copy_(0.5 * model.variance.log().reshape(likelihood.shape))
     return vae

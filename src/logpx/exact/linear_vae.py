@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from logpx.errors import UserError
-from logpx.exact import ppca
+from logpx.exact import linear_gaussian, ppca
 from logpx.exact.ppca import PPCA, Sigma, Spectrum, StationaryPoint
 from logpx.maths import LOG_2PI
 from logpx.model import VAE, Batch, Draw
@@ -189,7 +189,7 @@ class LinearEncoder(nn.Module):
     def __init__(self, decoder: MLP, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self._decoder = (ppca.linear_layer(decoder),)  # a tuple, so that it is not registered twice
+        self._decoder = (linear_gaussian.linear_layer(decoder),)  # a tuple, so that it is not registered twice
         latent = math.prod(decoder.inputs)
         self.linear = nn.Linear(math.prod(shape), latent, bias=False)
         self.log_variance = nn.Parameter(torch.zeros(latent))
