@@ -14,8 +14,8 @@ from logpx.data import Data, load
 from logpx.evaluate import at_rest
 from logpx.train import Run
 
-SETTINGS = {"epochs": 10, "batch_size": 128, "learning_rate": 1e-3}
-SCHEDULE = "784-400-{latent}-400-784, Adam 1e-3, batch 128, 10 epochs"
+SETTINGS = {"epochs": 3, "batch_size": 128, "learning_rate": 1e-3}
+SCHEDULE = "784-400-{latent}-400-784, Adam 1e-3, batch 128, 3 epochs"
 SAMPLES = (
     "unbiased MMD^2 with the kernel exp(-|a - b|^2/(2 l^2)), l the median distance of test rows, in ten blocks of 500 \
 pictures g(z), z ~ p(z), against 500 test rows each; mean and standard error over blocks"

@@ -51,27 +51,21 @@ def _tipping(judge: Any, n: int) -> tuple[Any, Any, Any]:
 
 
 def linear_vae(work: Path, seeds: list[int], threads: int | None) -> None:
-    """After Lucas et al.: 1000 MNIST images, 200 latents, full batch, analytic ELBO, 12,000 steps."""
+    """After Lucas et al.: 1000 MNIST images, full batch, analytic ELBO; 50 latents and a faster schedule than theirs."""
     images = load("mnist", protocol="grey").train.x(slice(0, 1000)).flatten(1)
     data = from_array(images.numpy(), kind="real", held_out=0, test=0)
     ends = []
     for seed in seeds:
-        method = recipes.linear_vae(data, latent=200, seed=seed)
-        settings = {
-            "epochs": 12_000,
-            "batch_size": 1000,
-            "learning_rate": 1e-3,
-            "precision": "float64",
-            "save_every": 1000,
-        }
+        method = recipes.linear_vae(data, latent=50, seed=seed)
+        settings = {"epochs": 2_000, "batch_size": 1000, "learning_rate": 1e-2, "schedule": "cosine", "save_every": 500}
         run = trained(work, f"linear_vae_{seed}", method, data, seed=seed, threads=threads, **settings)
         ends.append(max(row["train"]["elbo"] for row in run.rows))
-    maximum = exact.ppca.closed_form(images.double(), 200).log_evidence(images.double()).mean().item()
+    maximum = exact.ppca.closed_form(images, 50).log_evidence(images).mean().item()
     value = {
         "recipe": "linear_vae",
         "data": "the first 1,000 training images of MNIST, x/255",
-        "settings": "latent 200, full batch, Adam 1e-3, 12,000 steps, analytic ELBO, sigma learned from 1, float64: as the "
-        "published notebook, with torch's initial weights",
+        "settings": "latent 50, full batch, Adam 1e-2 on a cosine, 2,000 steps, analytic ELBO, sigma learned from 1 "
+        "(the paper: latent 200, Adam 1e-3, 12,000 steps)",
         "unit": "nats per image",
         "elbo": over_seeds(ends),
         "probabilistic PCA maximum of the same images": maximum,
