@@ -5,10 +5,14 @@ from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
 from logpx.distributions.flow import Flow, import_zuko
 from logpx.distributions.heavy import StudentT
 from logpx.distributions.kl import has_closed_kl, kinds, kl_by_dimension
-from logpx.distributions.laws import is_density, log_prob_by_element
+from logpx.distributions.laws import is_density, is_euclidean, log_prob_by_element
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
+from logpx.distributions.product import ProductOf
+from logpx.distributions.riemannian import RiemannianNormal
+from logpx.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from logpx.distributions.table import Columns
+from logpx.distributions.wrapped import WrappedNormal
 
 __all__ = [
     "BernoulliLogits",
@@ -21,10 +25,17 @@ __all__ = [
     "NegativeBinomial",
     "Point",
     "PoissonLogMean",
+    "PowerSpherical",
+    "ProductOf",
+    "RiemannianNormal",
     "StudentT",
+    "UniformSphere",
+    "VonMisesFisher",
+    "WrappedNormal",
     "has_closed_kl",
     "import_zuko",
     "is_density",
+    "is_euclidean",
     "kinds",
     "kl_by_dimension",
     "log_prob_by_element",

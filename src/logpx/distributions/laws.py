@@ -1,9 +1,29 @@
 """What one may ask of any law over data (floor 1)."""
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, constraints
 
 from logpx.errors import UserError
+
+
+class _OnManifold(constraints.Constraint):
+    """Finite coordinates (..., n) of points of a space that is not flat: no sum or mean of them need be one."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        return value.isfinite().all(-1)
+
+
+on_manifold = _OnManifold()
+
+
+def is_euclidean(law: Distribution) -> bool:
+    """Whether every vector of numbers is a value, so that one may walk along an axis, average, and speak of variances."""
+    support = law.support
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real
 
 
 def is_density(law: Distribution) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
-from logpx.distributions.laws import is_density
+from logpx.distributions.laws import is_density, is_euclidean, on_manifold
 from logpx.errors import UserError
 
 Shape = torch.Size | list[int] | tuple[int, ...]
@@ -20,7 +20,6 @@ class ProductOf(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
-    support = constraints.real_vector
 
     def __init__(self, parts: Sequence[Distribution]) -> None:
         if not parts or any(len(part.event_shape) != 1 for part in parts):
@@ -33,6 +32,10 @@ class ProductOf(Distribution):
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
         return all(part.has_rsample for part in self.parts)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.real_vector if all(is_euclidean(part) for part in self.parts) else on_manifold
 
     @property
     def is_density(self) -> bool:

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
+from logpx.distributions.laws import on_manifold
 from logpx.errors import UserError
 from logpx.maths import manifolds
 
@@ -40,7 +41,7 @@ class RiemannianNormal(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
-    support = constraints.real_vector
+    support = on_manifold
     has_rsample = True
 
     def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor) -> None:

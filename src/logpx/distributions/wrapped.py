@@ -5,8 +5,9 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
+from logpx.distributions.laws import on_manifold
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.special import LOG_2PI
@@ -39,7 +40,7 @@ class WrappedNormal(Distribution):
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
-    support = constraints.real_vector
+    support = on_manifold
     has_rsample = True
 
     def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor, *, ambient: bool = False) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from logpx.distributions import kl_by_dimension
+from logpx.distributions import is_euclidean, kl_by_dimension
 from logpx.errors import UserError
 from logpx.evaluate.rows import Points, at_rest, batch_of, count, placed
 from logpx.model import VAE
@@ -28,7 +28,7 @@ class Usage:
 
 
 def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
-    """Per-dimension use of the latent space over the first `rows` rows; raises UserError for fewer than two."""
+    """Per-dimension use of the latent space over the first `rows` rows; UserError for fewer than two, or a curved z."""
     if min(count(data), rows) < 2:
         raise UserError("Use of the latent space is a variance over rows: at least two are needed.")
     kls, means = [], []
@@ -36,6 +36,11 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
         for start in range(0, min(count(data), rows), 1000):
             batch = placed(batch_of(data, slice(start, min(start + 1000, rows))), model)
             q, p = model.encode(batch), None if model.prior is None else model.prior(batch.context)
+            if not is_euclidean(q):
+                raise UserError(
+                    "Active units are counted along the axes of a flat latent space, and this one is curved: take the mutual "
+                    "information, which needs no axes."
+                )
             means.append(q.mean)
             if (kl := kl_by_dimension(q, p)) is not None:
                 kls.append(kl)

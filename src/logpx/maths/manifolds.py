@@ -108,6 +108,12 @@ def sin_k(t: Tensor, kappa: Curvature) -> Tensor:
     return t * _sin_ratio(kappa * t.square())
 
 
+def arsin_k(x: Tensor, kappa: Curvature) -> Tensor:
+    """The inverse of sin_k on |t| <= pi R/2; finite at both ends, and asinh(sqrt(-kappa) x)/sqrt(-kappa) below zero."""
+    w = kappa * x.square()
+    return x * _half_angle_ratio(w, 1 - w)
+
+
 def log_volume(r2: Tensor, kappa: Curvature, n: int) -> Tensor:
     """(n - 1) log(sin_k(r)/r), the log-determinant of the exponential map at radius r = sqrt(r2); r <= pi R on a sphere.
 

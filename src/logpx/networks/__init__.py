@@ -1,6 +1,7 @@
 """Networks, modules from tensor to tensor (floor 2). None knows what its output parametrises."""
 
 from logpx.networks.codes import Coded, Dictionary, TopK
+from logpx.networks.curved import Curvature, Geodesic, Tangent
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
@@ -12,8 +13,10 @@ __all__ = [
     "ConvDecoder",
     "ConvEncoder",
     "Corrupted",
+    "Curvature",
     "Dictionary",
     "GaussianNoise",
+    "Geodesic",
     "LevelFeatures",
     "Masking",
     "OneHotFeatures",
@@ -22,6 +25,7 @@ __all__ = [
     "Shape",
     "Spread",
     "TableFeatures",
+    "Tangent",
     "TopK",
     "behind_features",
     "flat",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from logpx import maths
-from logpx.distributions import log_prob_by_element
+from logpx.distributions import is_euclidean, log_prob_by_element
 from logpx.errors import UserError
 from logpx.model import Draw
 from logpx.objectives.base import Objective, Terms, check, finite, positive, whole
@@ -136,7 +136,7 @@ class DIP(Objective):
     i   C = Cov_x E[z|x], the covariance of the batch's posterior means;
     ii  C = Cov_x E[z|x] + E_x Cov[z|x], the covariance of q(z) itself.
     Covariances divide by the size of the batch. 0 where C = I: the moments of N(0, I). Raises UserError for a diagonal
-    that is negative, and in version ii for a posterior whose covariance has no closed form.
+    that is negative, for latents on a curved space, and in version ii where the posterior's covariance has no closed form.
     """
 
     def __init__(self, version: Version = "ii", diagonal: float = 1.0) -> None:
@@ -147,6 +147,10 @@ class DIP(Objective):
         self.version, self.diagonal = version, diagonal
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
+        if not is_euclidean(d.q):
+            raise UserError(
+                "DIP compares covariances, and points of a curved latent space have none: take MMD instead."
+            )
         apart = d.q.mean - d.q.mean.mean(0)
         covariance = apart.T @ apart / len(apart)
         if self.version == "ii":

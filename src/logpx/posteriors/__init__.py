@@ -4,6 +4,7 @@ A family declares `dim`, what the decoder receives, and `size`, how many numbers
 (B, size) to a distribution with event shape (dim,). Calling it on detached numbers gives the same law held constant.
 """
 
+from logpx.posteriors.curved import PowerSpherical, Product, RiemannianNormal, VonMisesFisher, WrappedNormal
 from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
@@ -13,4 +14,9 @@ __all__ = [
     "DiagNormal",
     "Flow",
     "FullNormal",
+    "PowerSpherical",
+    "Product",
+    "RiemannianNormal",
+    "VonMisesFisher",
+    "WrappedNormal",
 ]

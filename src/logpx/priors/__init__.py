@@ -1,5 +1,6 @@
 """Priors p(z) (floor 3): modules whose call, given an optional context, returns a law over z with event shape (D,)."""
 
+from logpx.priors.curved import Product, RiemannianNormal, UniformSphere, WrappedNormal
 from logpx.priors.flow import Flow
 from logpx.priors.later import Later
 from logpx.priors.mixture import FullMixture, Mixture
@@ -11,6 +12,10 @@ __all__ = [
     "FullMixture",
     "Later",
     "Mixture",
+    "Product",
+    "RiemannianNormal",
     "StandardNormal",
+    "UniformSphere",
     "Vamp",
+    "WrappedNormal",
 ]

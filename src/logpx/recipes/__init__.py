@@ -11,6 +11,7 @@ from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi, two
 from logpx.recipes.classical import factor_analysis, linear_vae, ppca
 from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
+from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
 
 # isort: on
@@ -36,13 +37,16 @@ __all__ = [
     "find",
     "flow_vae",
     "geco",
+    "hyperspherical_vae",
     "info_vae",
     "iwae",
     "linear_ae",
     "linear_vae",
     "load_run",
     "miwae",
+    "mixed_curvature_vae",
     "mixture_vae",
+    "poincare_vae",
     "ppca",
     "rebuild",
     "renyi",

@@ -7,10 +7,10 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, Normal
 
 from logpx.data import Data, Split
-from logpx.distributions import is_density
+from logpx.distributions import is_density, is_euclidean
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, Usage, usage
 from logpx.model import VAE, Batch
@@ -169,10 +169,7 @@ class Subject:
     @property
     def is_euclidean(self) -> bool:
         """Whether every z is a latent, so that one may walk along an axis."""
-        support = self.q.support
-        while isinstance(support, constraints.independent):
-            support = support.base_constraint
-        return support is constraints.real
+        return is_euclidean(self.q)
 
     @cached_property
     def usage(self) -> Usage | None:

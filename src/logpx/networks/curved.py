@@ -1,0 +1,137 @@
+"""What the networks around a curved latent space share (floor 2): its curvature, and the layers that read its points."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logpx.errors import UserError
+from logpx.maths import manifolds
+
+Move = Literal["fixed", "learned", "universal"]
+
+
+class Curvature(nn.Module):
+    """kappa of one space, a scalar: posterior, prior and decoder hold the same module, so that it is one number.
+
+    fixed      kappa = start;
+    learned    kappa = sign(start) softplus(a), which keeps its sign;
+    universal  kappa = a, which may pass through zero.
+    It moves at `pace` times the learning rate, and not at all in the first `hold` steps (Skopek et al. 2020,
+    arXiv:1911.08411, appendix D: a tenth, from the tenth epoch on). Through z it changes the prior, so the gradients
+    "stl" and "dreg", which drop the score of q, are biased for it: train a learned curvature with the plain bound.
+    Raises UserError for a start that is not finite, a learned one of 0, and a pace that is not positive.
+    """
+
+    a: Tensor
+    moves: Tensor
+    step: Tensor
+
+    def __init__(self, start: float, move: Move = "fixed", *, pace: float = 0.1, hold: int = 0) -> None:
+        super().__init__()
+        _check(start, move, pace, hold)
+        self.move, self.hold, self.begins = move, hold, (start > 0) - (start < 0)
+        if move == "fixed":
+            self.register_buffer("a", torch.tensor(float(start)))
+            return
+        self.pace = pace
+        self.a = nn.Parameter(torch.tensor(_inverse_softplus(abs(start)) if move == "learned" else float(start)))
+        self.register_buffer("moves", torch.tensor(float(hold == 0)))
+        self.register_buffer("step", torch.tensor(0))
+
+    @property
+    def sign(self) -> int:
+        """-1 or 1 where kappa never leaves that side of zero, else 0."""
+        return 0 if self.move == "universal" else self.begins
+
+    def forward(self) -> Tensor:
+        if self.move == "fixed":
+            return self.a
+        a = self.moves * self.a + (1 - self.moves) * self.a.detach()  # held: the same number without a gradient
+        return a if self.move == "universal" else self.begins * F.softplus(a)
+
+    @torch.no_grad()
+    def after_step(self, terms: dict[str, Tensor]) -> None:
+        if self.move != "fixed":
+            self.step += 1
+            self.moves.copy_(self.step >= self.hold)
+
+    def extra_repr(self) -> str:
+        return f"{self.move}, kappa={self().item():.4g}"
+
+
+def _check(start: float, move: Move, pace: float, hold: int) -> None:
+    if move not in get_args(Move):
+        raise UserError(f"A curvature is {' or '.join(get_args(Move))}, not {move!r}.")
+    if not math.isfinite(start):
+        raise UserError(f"The curvature is {start}: give a finite number.")
+    if move == "learned" and start == 0:
+        raise UserError("A learned curvature keeps its sign, and 0 has none: start elsewhere, or take a universal one.")
+    if not 0 < pace < math.inf or hold < 0:
+        raise UserError(f"pace is {pace} and hold {hold}: give a positive pace, and 0 or more steps to hold.")
+
+
+def _inverse_softplus(y: float) -> float:
+    """a with log(1 + e^a) = y > 0."""
+    return y + math.log(-math.expm1(-y))
+
+
+class Geodesic(nn.Module):
+    """Distances of z (..., n) to `outputs` hyperplanes, with their signs (Ganea et al. 2018, arXiv:1805.09112, eq. 25).
+
+        d = arsin_k( 2 <w, u> / (1 + kappa |w|^2) ),  w = -p (+) z,  p = exp_0(tau u),  |u| = 1,
+    z in stereographic coordinates: with c = -kappa, asinh(2 sqrt c <w, u>/(1 - c |w|^2))/sqrt c, the first layer of a
+    Poincare VAE's decoder (Mathieu et al. 2019, arXiv:1901.06033, section 3.2). The plane through p is orthogonal to u.
+    Multiplied out, the argument is linear in lambda z and lambda - 1, lambda = 2/(1 + kappa |z|^2):
+        cos_k(2 tau) <u, lambda z> - sin_k(2 tau) (lambda - 1),
+    so it costs one matrix product, and no point is translated. Smooth in kappa, and 2 (<u, z> - tau) at 0, where lengths
+    are 2 |z|. On a sphere |d| <= pi R/2. `context` numbers behind z enter linearly: d + V c.
+    """
+
+    def __init__(self, n: int, outputs: int, curvature: Curvature, *, context: int = 0) -> None:
+        super().__init__()
+        self.n, self.curvature = n, curvature
+        linear = nn.Linear(n, outputs)
+        self.weight, self.offset = linear.weight, linear.bias  # u = weight/|weight|, tau = offset
+        self.context = nn.Linear(context, outputs, bias=False) if context else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        z, kappa = x[..., : self.n], self.curvature()
+        stretch = manifolds.conformal_factor(z, kappa).unsqueeze(-1)
+        far = 10 * kappa.detach().abs().clamp_min(1e-6).rsqrt()  # beyond it, no point comes near the plane
+        tau = self.offset.clamp(-far, far)
+        cos = 1 - 2 * kappa * manifolds.sin_k(tau, kappa).square()
+        sin = manifolds.sin_k(2 * tau, kappa)
+        planes = F.linear(stretch * z, cos.unsqueeze(-1) * F.normalize(self.weight, dim=-1))
+        d = self._arsin(planes - sin * (stretch - 1), kappa)
+        return d if self.context is None else d + self.context(x[..., self.n :])
+
+    def _arsin(self, x: Tensor, kappa: Tensor) -> Tensor:
+        """arsin_k, of a curvature that stays negative by its own branch alone: this is the wide layer, and costs the most."""
+        if self.curvature.sign < 0:
+            root = (-kappa).sqrt()
+            return (root * x).asinh() / root
+        return manifolds.arsin_k(x, kappa)
+
+
+class Tangent(nn.Module):
+    """Points of a product of spaces as a network had better read them: v_i with z_i = exp_0(v_i/2), |v_i| = d(0, z_i).
+
+    One part for each (dimensions, curvature) of `parts`, z_i in stereographic coordinates; curvature None leaves the part
+    as it is, and so is what comes behind the last. On a sphere the coordinates z_i run to infinity opposite 0, whereas
+    |v_i| <= pi R; at curvature 0 v_i = 2 z_i, the point in units of distance.
+    """
+
+    def __init__(self, parts: Sequence[tuple[int, Curvature | None]]) -> None:
+        super().__init__()
+        self.dims = [dim for dim, _ in parts]
+        self.curvatures = nn.ModuleDict({str(i): c for i, (_, c) in enumerate(parts) if c is not None})
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts: list[Any] = list(x.split([*self.dims, x.shape[-1] - sum(self.dims)], -1))
+        for i, curvature in self.curvatures.items():
+            parts[int(i)] = 2 * manifolds.log_at_0(parts[int(i)], curvature())
+        return torch.cat(parts, -1)

@@ -1,0 +1,190 @@
+"""Families on curved spaces (floor 3): on the unit sphere, on spaces of constant curvature, and products of families."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from logpx.distributions import sphere
+from logpx.distributions.product import ProductOf
+from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
+from logpx.distributions.wrapped import TAIL, WRAPS
+from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
+from logpx.errors import UserError
+from logpx.maths import manifolds
+from logpx.networks import Curvature
+
+# --- the unit sphere --------------------------------------------------------------------------------------------------
+
+_LEAST, _MOST = (
+    1e-4,
+    1e5,
+)  # concentration: uniform to 1e-9 nats, and the largest that the Bessel functions are tested at
+
+
+class _Spherical(nn.Module):
+    """The numbers of a law about an axis on S^n: mu = v/|v| with v (n + 1,), and kappa from one more."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        if n < 1:
+            raise UserError(f"A sphere has at least one dimension, not {n}: S^1 is the circle.")
+        self.dim, self.size = n + 1, n + 2
+
+    def numbers(self, params: Tensor) -> tuple[Tensor, Tensor]:
+        """mu (..., n + 1) of norm 1 and kappa (...)."""
+        v, a = params.split([self.dim, 1], -1)
+        s = (self.dim - 1) * F.softplus(a.squeeze(-1))
+        return _direction(v), s / (1 + s / _MOST) + _LEAST  # s where it matters, and a way back from any size
+
+
+class VonMisesFisher(_Spherical):
+    """q(z|x) = vMF(mu, kappa) on the sphere S^n of R^(n + 1) (Davidson et al. 2018, arXiv:1804.00891, section 3).
+
+    The encoder emits v and a: mu = v/|v|, kappa = s/(1 + s/1e5) + 1e-4 with s = n softplus(a), since it is about kappa/n that
+    decides how far z is from uniform. The decoder receives z itself, n + 1 numbers. The published code has softplus(a) + 1,
+    which forbids the uniform law and so hides a posterior that has collapsed onto it; here the floor is worth 1e-9 nats. It
+    does collapse where the KL counts in full from the start: warm it up. Raises UserError for n < 1.
+    """
+
+    def forward(self, params: Tensor) -> Distribution:
+        return sphere.VonMisesFisher(*self.numbers(params), validate_args=False)
+
+
+class PowerSpherical(_Spherical):
+    """q(z|x) = PowerSpherical(mu, kappa) on S^n, mu and kappa as of `VonMisesFisher` (De Cao & Aziz 2020, arXiv:2006.04437)."""
+
+    def forward(self, params: Tensor) -> Distribution:
+        return sphere.PowerSpherical(*self.numbers(params), validate_args=False)
+
+
+def _direction(v: Tensor) -> Tensor:
+    """v/|v|, (1, 0, ..., 0) at v = 0; its gradient is at most 1e6, and no square overflows."""
+    v = v / v.detach().abs().amax(-1, keepdim=True).clamp_min(1)
+    lost = v.detach().square().sum(-1, keepdim=True) < 1e-12
+    first = F.one_hot(torch.zeros((), dtype=torch.int64, device=v.device), v.shape[-1])
+    v = v + lost * first
+    return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+
+
+# --- spaces of constant curvature -------------------------------------------------------------------------------------
+
+
+class WrappedNormal(nn.Module):
+    """q(z|x) = WN(m, diag sigma^2) on a space of n dimensions and curvature kappa (Mathieu et al. 2019; Skopek et al. 2020).
+
+    The encoder emits v (n,) and a (n,): m = exp_0(v/2), at distance |v| from 0, and sigma = softplus(a) + 1e-5 in units of
+    distance. z is in stereographic coordinates, n numbers (Poincare ball, projected sphere, and all in between), or with
+    `ambient` in those of the hyperboloid or sphere, n + 1 numbers, whose kappa must keep its sign.
+
+    Both are bent smoothly so that z stays where floating-point numbers tell its points apart: beyond 6 radii R of a
+    hyperbolic space (float32; 12 in float64) a draw would be moved and its density be of another law. |v| < 5 R (11 R) and
+    sigma < 6 R/(sqrt n + 3); on a sphere, where geodesics come back, sigma < 9 pi R/(sqrt n + 5.3), and in stereographic
+    coordinates, which end opposite 0, |v| < 0.9 pi R. Raises UserError for n < 1 and for ambient coordinates of a curvature
+    that is, or may become, 0.
+    """
+
+    def __init__(self, n: int, curvature: Curvature, *, ambient: bool = False) -> None:
+        super().__init__()
+        _check(n)
+        if ambient and curvature.sign == 0:
+            raise UserError(
+                "The radius of a hyperboloid or sphere is infinite at curvature 0: start with another, fixed or learned, or "
+                "take stereographic coordinates."
+            )
+        self.n, self.curvature, self.ambient = n, curvature, ambient
+        self.dim, self.size = n + ambient, 2 * n
+
+    def forward(self, params: Tensor) -> Distribution:
+        v, a = params.split([self.n, self.n], -1)
+        kappa = self.curvature()
+        root = math.sqrt(self.n)
+        reach = torch.where(kappa < 0, _depth(params) / (root + 3), 0.99 * (2 * WRAPS + 1) * math.pi / (root + TAIL))
+        scale = _positive(a)
+        scale = scale * _bend(scale.square(), kappa, reach)
+        return WrappedNormalLaw(_centre(v, kappa, self.ambient), scale, kappa, ambient=self.ambient)
+
+
+class RiemannianNormal(nn.Module):
+    """q(z|x) = RN(m, sigma^2), density exp(-d(m, z)^2/(2 sigma^2))/Z on the Poincare ball (Mathieu et al. 2019, section 3.1).
+
+    The encoder emits v (n,) and a (1,), which give m and sigma as of `WrappedNormal`; sigma is kept where the draws are
+    within 6 R (12 R), which is less, as their distance grows like (n - 1) sigma^2/R. Raises UserError for n < 1, and for a
+    curvature that is not, or may not stay, negative.
+    """
+
+    def __init__(self, n: int, curvature: Curvature) -> None:
+        super().__init__()
+        _check(n)
+        if curvature.sign != -1:
+            raise UserError(
+                "A Riemannian normal law needs a curvature that is negative and stays so: take a WrappedNormal here."
+            )
+        self.n, self.curvature = n, curvature
+        self.dim, self.size = n, n + 1
+
+    def forward(self, params: Tensor) -> Distribution:
+        v, a = params.split([self.n, 1], -1)
+        kappa, scale = self.curvature(), _positive(a)
+        scale = scale * _bend(scale.square(), kappa, _radius_reach(_depth(params), self.n))
+        return RiemannianNormalLaw(_centre(v, kappa, ambient=False), scale, kappa)
+
+
+class Product(nn.Module):
+    """q(z|x) = prod_i q_i(z_i|x), z the parts' z_i end to end, of families such as these and DiagNormal (Skopek et al. 2020).
+
+    The encoder emits the numbers of one part after the other. Raises UserError where there is no part.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not parts:
+            raise UserError("A product needs at least one family.")
+        self.parts = nn.ModuleList(parts)
+        self.sizes = [_whole(part.size) for part in parts]
+        self.dim, self.size = sum(_whole(part.dim) for part in parts), sum(self.sizes)
+
+    def forward(self, params: Tensor) -> Distribution:
+        split = params.split(self.sizes, -1)
+        return ProductOf([part(numbers) for part, numbers in zip(self.parts, split, strict=True)])
+
+
+def _whole(number: Any) -> int:
+    """What a family declares, which nn.Module types as anything."""
+    return int(number)
+
+
+def _check(n: int) -> None:
+    if n < 1:
+        raise UserError(f"A latent space has at least one dimension, not {n}.")
+
+
+def _depth(like: Tensor) -> float:
+    """In radii, how far from 0 `manifolds.project` leaves points alone: 2 artanh(1 - 4e-3) = 6.2, and 12.2 in float64."""
+    return 12.0 if like.dtype == torch.float64 else 6.0
+
+
+def _positive(a: Tensor) -> Tensor:
+    return F.softplus(a.clamp(max=1e4)) + 1e-5
+
+
+def _bend(x2: Tensor, kappa: Tensor, reach: Tensor | float) -> Tensor:
+    """What takes x to x/(1 + u^2)^(1/4), u = kappa x^2/reach^2: always less than `reach` radii, and x itself at kappa = 0."""
+    return (1 + (x2 * kappa / reach**2).square()).pow(-0.25)
+
+
+def _radius_reach(depth: float, n: int) -> float:
+    """t = sigma/R for which the radius law of RN, near (n - 1) t^2 R and of spread t R, ends 3 spreads on at depth R."""
+    return depth / 3 if n == 1 else (math.sqrt(9 + 4 * (n - 1) * depth) - 3) / (2 * (n - 1))
+
+
+def _centre(v: Tensor, kappa: Tensor, ambient: bool) -> Tensor:
+    """The point at distance |v| from 0, |v| bent to less than depth - 1 (below zero) or 0.9 pi (above) in radii."""
+    v = v.clamp(-1e6, 1e6)
+    reach = torch.where(kappa < 0, _depth(v) - 1, math.inf if ambient else 0.9 * math.pi)
+    v = v * _bend(v.square().sum(-1, keepdim=True), kappa, reach)
+    return manifolds.ambient_exp_at_0(v, kappa) if ambient else manifolds.exp_at_0(v / 2, kappa)

@@ -1,0 +1,107 @@
+"""Priors on curved spaces (floor 3): uniform on the sphere, normal about 0 on constant curvature, and products."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from logpx.distributions import sphere
+from logpx.distributions.product import ProductOf
+from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
+from logpx.distributions.wrapped import TAIL, WRAPS
+from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
+from logpx.errors import UserError
+from logpx.maths import manifolds
+from logpx.networks import Curvature
+
+
+class UniformSphere(nn.Module):
+    """p(z) = 1/|S^n| on the unit sphere of R^(n + 1), whatever the context. Raises UserError for n < 1."""
+
+    like: Tensor
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        if n < 1:
+            raise UserError(f"A sphere has at least one dimension, not {n}: S^1 is the circle.")
+        self.dim = n + 1
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        return sphere.UniformSphere(self.dim, like=self.like)
+
+
+class _AtOrigin(nn.Module):
+    """What normal laws about 0 share: n dimensions, the curvature, and one scale in units of distance."""
+
+    zeros: Tensor
+    scale: Tensor
+
+    def __init__(self, n: int, curvature: Curvature, scale: float = 1.0) -> None:
+        super().__init__()
+        if n < 1:
+            raise UserError(f"A latent space has at least one dimension, not {n}.")
+        if not 0 < scale < math.inf:
+            raise UserError(f"The scale of the prior is {scale}: give a positive number.")
+        self.n, self.dim, self.curvature = n, n, curvature
+        self.register_buffer("zeros", torch.zeros(n), persistent=False)
+        self.register_buffer("scale", torch.full((1,), float(scale)), persistent=False)
+
+
+class WrappedNormal(_AtOrigin):
+    """p(z) = WN(0, scale^2 I) on a space of n dimensions and curvature kappa (Mathieu et al. 2019; Skopek et al. 2020).
+
+    Coordinates as of the posterior family: stereographic, or `ambient` ones of the hyperboloid or sphere. On a sphere that
+    is too small for it, the scale stops short of 9 pi R/(sqrt n + 5.3), where the law has long been spread over all of it.
+    Raises UserError for n < 1, a scale that is not positive, and ambient coordinates of a curvature that may be 0.
+    """
+
+    def __init__(self, n: int, curvature: Curvature, scale: float = 1.0, *, ambient: bool = False) -> None:
+        super().__init__(n, curvature, scale)
+        if ambient and curvature.sign == 0:
+            raise UserError("Ambient coordinates need a curvature that keeps its sign: take stereographic ones here.")
+        self.ambient, self.dim = ambient, n + ambient
+        self.reach = 0.99 * (2 * WRAPS + 1) * math.pi / (math.sqrt(n) + TAIL)
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        kappa = self.curvature()
+        u = (self.scale.square() * kappa / self.reach**2).clamp(0, 1e9)
+        scale = self.scale * (1 + u.pow(4)).pow(-0.125)  # below `reach` radii on a sphere, the scale itself elsewhere
+        zeros = manifolds.ambient_exp_at_0(self.zeros, kappa) if self.ambient else self.zeros
+        return WrappedNormalLaw(zeros, scale, kappa, ambient=self.ambient)
+
+
+class RiemannianNormal(_AtOrigin):
+    """p(z) = RN(0, scale^2), density exp(-d(0, z)^2/(2 scale^2))/Z on the Poincare ball (Mathieu et al. 2019, section 3.1).
+
+    Raises UserError as WrappedNormal does, and for a curvature that is not, or may not stay, negative.
+    """
+
+    def __init__(self, n: int, curvature: Curvature, scale: float = 1.0) -> None:
+        super().__init__(n, curvature, scale)
+        if curvature.sign != -1:
+            raise UserError(
+                "A Riemannian normal law needs a curvature that is negative and stays so: take a WrappedNormal here."
+            )
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        return RiemannianNormalLaw(self.zeros, self.scale, self.curvature())
+
+
+class Product(nn.Module):
+    """p(z) = prod_i p_i(z_i), the parts' z_i end to end, of priors such as these and StandardNormal.
+
+    The parts are not given the context. Raises UserError where there is no part.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        if not parts:
+            raise UserError("A product needs at least one prior.")
+        self.parts = nn.ModuleList(parts)
+        self.dim = sum(int(part().event_shape[0]) for part in parts)
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        return ProductOf([part() for part in self.parts])

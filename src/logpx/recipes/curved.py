@@ -1,0 +1,177 @@
+"""Latent spaces that are curved: spheres, the Poincare ball, products of both with flat ones (floor 7)."""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from pydantic import NonNegativeInt, PositiveInt
+from torch import nn
+
+from logpx import likelihoods, objectives, posteriors, priors
+from logpx.data import Spec
+from logpx.errors import UserError
+from logpx.model import VAE
+from logpx.networks import Curvature, Geodesic, Tangent
+from logpx.recipes.base import Network, Sigma, assemble, recipe
+from logpx.recipes.types import Positive
+from logpx.train import Method, Training
+
+ON_THE_SPHERE = {"vmf": posteriors.VonMisesFisher, "power_spherical": posteriors.PowerSpherical}
+
+
+def _elbo(warmup: int) -> objectives.ELBO:
+    return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
+
+
+@recipe
+def hyperspherical_vae(
+    data: Spec,
+    *,
+    latent: PositiveInt = 10,
+    law: Literal["vmf", "power_spherical"] = "vmf",
+    hidden: tuple[PositiveInt, ...] = (256, 128),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Hyperspherical autoencoder (Davidson et al. 2018, arXiv:1804.00891, eq. 8; power spherical: De Cao & Aziz 2020).
+
+    max E_q log p(x|z) - KL(q(z|x) || p(z)),  q(z|x) = vMF(mu(x), kappa(x)),  p(z) uniform on the sphere S^d.
+
+    z is a unit vector of d + 1 numbers. The KL is closed, and the gradient of kappa exact; the published one is not. As
+    there, let the KL warm up: z of a fresh network is nearly uniform, and at the KL's full weight it may stay so.
+
+    latent: d, dimensions of the sphere
+    law: q(z|x), von Mises-Fisher or power spherical
+    """
+    q, p = ON_THE_SPHERE[law](latent), priors.UniformSphere(latent)
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    return Method(assemble(data, posterior=q, prior=p, **parts), _elbo(warmup), Training(batch_size=64))
+
+
+@recipe
+def poincare_vae(
+    data: Spec,
+    *,
+    curvature: Positive = 0.7,
+    law: Literal["wrapped", "riemannian"] = "wrapped",
+    scale: Positive = 1.0,
+    decoder: Literal["geodesic", "linear"] = "geodesic",
+    learned: bool = False,
+    latent: PositiveInt = 10,
+    hidden: tuple[PositiveInt, ...] = (600,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Poincare autoencoder (Mathieu et al. 2019, arXiv:1901.06033, section 3).
+
+    max E_q [log p(x|z) + log p(z) - log q(z|x)],  q and p normal on the ball of curvature -c, per Riemannian volume.
+
+    In float32 the ball ends at distance 6/sqrt c from 0: a prior that reaches further needs --precision float64.
+
+    curvature: c, the ball has radius 1/sqrt c
+    law: of q and p; wrapped is the normal law of the tangent space, riemannian that of the distance
+    scale: standard deviation of p(z) in units of distance
+    decoder: its first layer, distances to geodesic hyperplanes or a linear map of the coordinates
+    learned: whether c is learned, at a tenth of the learning rate
+    """
+    kappa = Curvature(-curvature, "learned" if learned else "fixed")
+    if law == "wrapped":
+        q: nn.Module = posteriors.WrappedNormal(latent, kappa)
+        p: nn.Module = priors.WrappedNormal(latent, kappa, scale)
+    else:
+        q, p = posteriors.RiemannianNormal(latent, kappa), priors.RiemannianNormal(latent, kappa, scale)
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    model = assemble(data, posterior=q, prior=p, **parts)
+    if decoder == "geodesic":
+        name, linear = _first_layer(model)
+        first = Geodesic(latent, linear.out_features, kappa, context=linear.in_features - latent)
+        model.decoder.set_submodule(name, first)
+    return Method(model, _elbo(warmup), Training(learning_rate=5e-4))
+
+
+@recipe
+def mixed_curvature_vae(
+    data: Spec,
+    *,
+    signature: str = "h2,s2,u2",
+    curvature: Positive = 1.0,
+    learned: bool = True,
+    hold: NonNegativeInt = 0,
+    scale: Positive = 1.0,
+    hidden: tuple[PositiveInt, ...] = (400,),
+    network: Network = "mlp",
+    likelihood: likelihoods.Name = "auto",
+    sigma: Sigma = "shared",
+    warmup: NonNegativeInt = 0,
+) -> Method:
+    """Mixed-curvature autoencoder (Skopek et al. 2020, arXiv:1911.08411, section 3).
+
+    max E_q [log p(x|z) + log p(z) - log q(z|x)],  z = (z_1, ..., z_m) in a product of spaces, q and p products of normal laws.
+
+    Each space, such as e2 or h2, has a curvature of its own; that of u is learned from 0 on and takes the sign it likes. The
+    decoder receives points of p, d and u as tangent vectors at 0, which stay finite.
+
+    signature: spaces with their dimensions: e flat, h hyperboloid, s sphere, p Poincare ball, d projected sphere, u universal
+    curvature: |kappa| of h, s, p and d, or where it starts
+    learned: whether it is learned, its sign kept, at a tenth of the learning rate
+    hold: optimiser steps before curvatures move
+    scale: standard deviation of p(z) of the curved parts in units of distance
+    """
+    move: Literal["learned", "fixed"] = "learned" if learned else "fixed"
+    spaces = [_space(letter, n, curvature, move, hold) for letter, n in _letters(signature)]
+    q = posteriors.Product([_posterior(space) for space in spaces])
+    p = priors.Product([_prior(space, scale) for space in spaces])
+    parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
+    model = assemble(data, posterior=q, prior=p, **parts)
+    if any(space.kappa and not space.ambient for space in spaces):
+        name, linear = _first_layer(model)
+        read = [(n + ambient, None if ambient else kappa) for n, kappa, ambient in spaces]
+        model.decoder.set_submodule(name, nn.Sequential(Tangent(read), linear))
+    return Method(model, _elbo(warmup), Training(batch_size=100))
+
+
+def _letters(signature: str) -> list[tuple[str, int]]:
+    """ "e2,h2" -> [("e", 2), ("h", 2)]; UserError names the part that is none."""
+    found = []
+    for part in signature.lower().replace(" ", "").split(","):
+        match = re.fullmatch(r"([ehspdu])(\d+)", part)
+        if not match or int(match[2]) < 1:
+            raise UserError(
+                f"The part {part!r} of the signature {signature!r} is none: write e, h, s, p, d or u and its dimensions, one "
+                "or more, as in e2,h2,s2."
+            )
+        found.append((match[1], int(match[2])))
+    return found
+
+
+class _Space(NamedTuple):
+    n: int
+    kappa: Curvature | None  # None: flat
+    ambient: bool
+
+
+def _space(letter: str, n: int, curvature: float, move: Literal["learned", "fixed"], hold: int) -> _Space:
+    if letter == "e":
+        return _Space(n, None, False)
+    if letter == "u":
+        return _Space(n, Curvature(0.0, "universal", hold=hold), False)
+    sign = -1 if letter in "hp" else 1
+    return _Space(n, Curvature(sign * curvature, move, hold=hold), letter in "hs")
+
+
+def _posterior(space: _Space) -> nn.Module:
+    n, kappa, ambient = space
+    return posteriors.WrappedNormal(n, kappa, ambient=ambient) if kappa else posteriors.DiagNormal(n)
+
+
+def _prior(space: _Space, scale: float) -> nn.Module:
+    n, kappa, ambient = space
+    return priors.WrappedNormal(n, kappa, scale, ambient=ambient) if kappa else priors.StandardNormal(n)
+
+
+def _first_layer(model: VAE) -> tuple[str, nn.Linear]:
+    """The decoder's first linear layer, which receives z and the context behind it, and its name in the decoder."""
+    return next((name, m) for name, m in model.decoder.named_modules() if isinstance(m, nn.Linear))
