@@ -16,7 +16,7 @@ import torch
 from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
-from logpx import likelihoods, networks, posteriors, priors
+from logpx import likelihoods, networks, objectives, posteriors, priors
 from logpx.data import Column, Data, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
@@ -174,6 +174,11 @@ def assemble(
 def normal_vae(spec: Spec, latent: int, **parts: Any) -> VAE:
     """`assemble` with q(z|x) = N(mu(x), diag sigma(x)^2) and p(z) = N(0, I)."""
     return assemble(spec, posterior=posteriors.DiagNormal(latent), prior=priors.StandardNormal(latent), **parts)
+
+
+def elbo(warmup: int) -> objectives.ELBO:
+    """The ELBO; the weight of its KL rises from 0 to 1 over the first `warmup` steps, if any."""
+    return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
 
 
 def features(spec: Spec) -> nn.Module | None:

@@ -2,10 +2,10 @@
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from logpx import likelihoods, objectives
+from logpx import likelihoods
 from logpx.data import Spec
 from logpx.errors import UserError
-from logpx.recipes.base import Network, Sigma, normal_vae, recipe
+from logpx.recipes.base import Network, Sigma, elbo, normal_vae, recipe
 from logpx.train import Method, Training
 
 
@@ -30,4 +30,4 @@ def conditional_vae(
     if not data.context:
         raise UserError("conditional_vae conditions on something: load the data with context='label' or columns.")
     model = normal_vae(data, latent, likelihood=likelihood, sigma=sigma, network=network, hidden=hidden)
-    return Method(model, objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0), Training())
+    return Method(model, elbo(warmup), Training())

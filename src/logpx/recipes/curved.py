@@ -6,20 +6,16 @@ from typing import Any, Literal, NamedTuple
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
-from logpx import likelihoods, objectives, posteriors, priors
+from logpx import likelihoods, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.networks import Curvature, Geodesic, Tangent
-from logpx.recipes.base import Network, Sigma, assemble, recipe
+from logpx.recipes.base import Network, Sigma, assemble, elbo, recipe
 from logpx.recipes.types import Positive
 from logpx.train import Method, Training
 
 ON_THE_SPHERE = {"vmf": posteriors.VonMisesFisher, "power_spherical": posteriors.PowerSpherical}
-
-
-def _elbo(warmup: int) -> objectives.ELBO:
-    return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
 
 
 @recipe
@@ -46,7 +42,7 @@ def hyperspherical_vae(
     """
     q, p = ON_THE_SPHERE[law](latent), priors.UniformSphere(latent)
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
-    return Method(assemble(data, posterior=q, prior=p, **parts), _elbo(warmup), Training(batch_size=64))
+    return Method(assemble(data, posterior=q, prior=p, **parts), elbo(warmup), Training(batch_size=64))
 
 
 @recipe
@@ -89,7 +85,7 @@ def poincare_vae(
         name, linear = _first_layer(model)
         first = Geodesic(latent, linear.out_features, kappa, context=linear.in_features - latent)
         model.decoder.set_submodule(name, first)
-    return Method(model, _elbo(warmup), Training(learning_rate=5e-4))
+    return Method(model, elbo(warmup), Training(learning_rate=5e-4))
 
 
 @recipe
@@ -130,7 +126,7 @@ def mixed_curvature_vae(
         name, linear = _first_layer(model)
         read = [(n + ambient, None if ambient else kappa) for n, kappa, ambient in spaces]
         model.decoder.set_submodule(name, nn.Sequential(Tangent(read), linear))
-    return Method(model, _elbo(warmup), Training(batch_size=100))
+    return Method(model, elbo(warmup), Training(batch_size=100))
 
 
 def _letters(signature: str) -> list[tuple[str, int]]:

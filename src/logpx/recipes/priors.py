@@ -5,16 +5,12 @@ from typing import Any, Literal
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
-from logpx import likelihoods, objectives, posteriors, priors
+from logpx import likelihoods, posteriors, priors
 from logpx.data import Spec, Split
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.recipes.base import Network, Sigma, assemble, normal_vae, recipe
+from logpx.recipes.base import Network, Sigma, assemble, elbo, normal_vae, recipe
 from logpx.train import Method, Training
-
-
-def _elbo(warmup: int) -> objectives.ELBO:
-    return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
 
 
 @recipe
@@ -39,7 +35,7 @@ def mixture_vae(
     """
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = assemble(data, posterior=posteriors.DiagNormal(latent), prior=priors.Mixture(latent, components), **parts)
-    return Method(model, _elbo(warmup), Training())
+    return Method(model, elbo(warmup), Training())
 
 
 @recipe
@@ -71,7 +67,7 @@ def vamp_vae(
     where: dict[str, Any] = {"centre": 0.05, "spread": 0.01} if pixels else {}
     where |= {"inside": (0.0, 1.0)} if pixels or (data.kind == "integer" and data.levels) else {}
     model.prior = priors.Vamp(model.encoder, model.posterior, data.shape, pseudo_inputs, **where)
-    return Method(model, _elbo(warmup), Training(learning_rate=5e-4), start=None if pixels else _start_at_rows)
+    return Method(model, elbo(warmup), Training(learning_rate=5e-4), start=None if pixels else _start_at_rows)
 
 
 def _start_at_rows(model: VAE, train: Split) -> None:
@@ -109,4 +105,4 @@ def flow_vae(
     q = posteriors.DiagNormal(latent) if which == "prior" else posteriors.Flow(latent, layers=layers)
     p = priors.StandardNormal(latent) if which == "posterior" else priors.Flow(latent, layers=layers)
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
-    return Method(assemble(data, posterior=q, prior=p, **parts), _elbo(warmup), Training())
+    return Method(assemble(data, posterior=q, prior=p, **parts), elbo(warmup), Training())
