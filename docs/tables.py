@@ -26,7 +26,7 @@ def method_page(name: str) -> str:
     row = RECIPES[name]
     text, meanings = row.text
     _, formula, *prose = text.split("\n\n")
-    options = "\n".join(f"| `--{o}` | `{p.default}` | {meanings[o]} |" for o, p in row.options.items())
+    options = "\n".join(f"| `--{o}` | `{p.default}` | {cell(meanings[o])} |" for o, p in row.options.items())
     reading = "\n".join(f"1. `logpx/{file}`" for file in files(name))
     paragraphs = "\n\n".join(prose).replace("<", "&lt;")
     return (
@@ -45,6 +45,11 @@ TOLD = ("recipe", "data", "settings", "unit", "command", "machine", "paper", "so
 LONG = ("runs", "values", "training terms, last epoch", "terms at the end", "minutes")
 
 
+def cell(text: str) -> str:
+    """Text in a table of markdown, where a bar would end the cell: log p(x|z)."""
+    return text.replace("|", "\\|")
+
+
 def evidence_of(name: str) -> list[dict[str, Any]]:
     """Every file in evidence/ that is about this recipe."""
     files = (json.loads(path.read_text()) for path in sorted((ROOT / "evidence").glob("*.json")))
@@ -55,7 +60,7 @@ def measured_section(value: dict[str, Any]) -> str:
     """One file of evidence as prose and a table: data, settings, our figures beside the paper's, the command."""
     said = {key: text for key, text in value.items() if key not in TOLD and isinstance(text, str)}
     rows = [row for key, found in value.items() if key not in (*TOLD, *said) for row in figures(found, key)]
-    table = "\n".join(f"| {what.replace('|', chr(92) + '|')} | {number} |" for what, number in rows)
+    table = "\n".join(f"| {cell(what)} | {cell(number)} |" for what, number in rows)
     paper = "; ".join(figure for figure in flat(value.get("paper")))
     source = f" ({value['source']})" if "source" in value else ""
     notes = "".join(f" {key[0].upper()}{key[1:]}: {text.rstrip('.')}." for key, text in said.items())
@@ -71,7 +76,8 @@ def measured_section(value: dict[str, Any]) -> str:
 def figures(found: Any, name: str) -> Iterator[tuple[str, str]]:
     """(what, how much) of each number in a file of evidence, nested names joined."""
     if isinstance(found, dict) and {"mean", "standard_error"} <= found.keys():
-        yield name, plus_minus(found, digits=2 if abs(found["mean"]) >= 1 else 4)
+        published = f"; published {found['paper']}" if "paper" in found else ""
+        yield name, plus_minus(found, digits=2 if abs(found["mean"]) >= 1 else 4) + published
         found = {
             key: more for key, more in found.items() if key not in ("n", "blocks", "mean", "standard_error", "paper")
         }
@@ -82,7 +88,7 @@ def figures(found: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(found, float):
         yield name, f"{found:.6g}"
     elif found is not None:
-        yield name, str(found)
+        yield name, ", ".join(map(str, found)) if isinstance(found, list) else str(found)
 
 
 def flat(paper: Any, name: str = "") -> Iterator[str]:
