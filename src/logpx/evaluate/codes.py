@@ -5,30 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from logpx.errors import UserError
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed
 from logpx.model import VAE
 
 
 @dataclass(frozen=True)
-class CodeEvidence:
+class CodeEvidence(PerPoint):
     """log p(z) at the code z = f(x) of each of n points, in nats; exact, and never a statement about log p(x).
 
     It changes with the scale of the codes: compare priors on one encoder with it, not two encoders.
     """
-
-    per_point: Tensor
-
-    @property
-    def mean(self) -> float:
-        return self.per_point.mean().item()
-
-    @property
-    def standard_error(self) -> float:
-        n = len(self.per_point)
-        return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a table or a JSON object."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from logpx.distributions import is_density
 from logpx.errors import UserError
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -24,7 +24,7 @@ SAMPLES_AT_ONCE = 64  # draws of one tile of noise
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(PerPoint):
     """An estimate of log p(x) for each of n points, and what it is worth.
 
     kind            "exact", "lower bound" (L_k <= log p(x) in expectation), or "score" where p(x|z) is no density.
@@ -35,21 +35,11 @@ class Evidence:
     bits_per_dim    -mean / (dims log 2), that is all bits by all observed elements; None for a score.
     """
 
-    per_point: Tensor
     kind: str
     dims: float
     samples: int | None = None
     ess: Tensor | None = None
     khat: Tensor | None = None
-
-    @property
-    def mean(self) -> float:
-        return self.per_point.mean().item()
-
-    @property
-    def standard_error(self) -> float:
-        n = len(self.per_point)
-        return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
     @property
     def monte_carlo_error(self) -> float:

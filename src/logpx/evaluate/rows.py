@@ -1,7 +1,9 @@
 """What is evaluated, and a model at rest while it is (floor 5)."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -19,6 +21,22 @@ class Rows(Protocol):
 
 
 Points = Tensor | Batch | Rows  # what is evaluated: rows (N, *shape), nan meaning missing; a batch; a split
+
+
+@dataclass(frozen=True)
+class PerPoint:
+    """A number for each of n points, their mean, and the standard error that the mean has from having n points only."""
+
+    per_point: Tensor
+
+    @property
+    def mean(self) -> float:
+        return self.per_point.mean().item()
+
+    @property
+    def standard_error(self) -> float:
+        n = len(self.per_point)
+        return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
 
 def count(data: Points) -> int:

@@ -12,7 +12,8 @@ from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
 from logpx.likelihoods.counts import NegativeBinomial, Poisson
 from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
 from logpx.likelihoods.real import Gaussian, Laplace, StudentT
-from logpx.likelihoods.table import FITTING, Column, Table
+from logpx.likelihoods.table import FITTING, Table
+from logpx.networks.table import Column
 
 #: every likelihood by the name that recipes take, in the order in which they are offered; each is built from what it
 #: takes of shape, levels, columns and sigma

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,22 +11,7 @@ from logpx.distributions import BernoulliLogits, CategoricalLogits, Columns, Con
 from logpx.errors import UserError
 from logpx.likelihoods.counts import NegativeBinomial, Poisson
 from logpx.likelihoods.real import EXCESS, learned_freedom
-
-
-class Column(Protocol):
-    """What is known of a column: `mean` and `scale` are those of its training rows, `levels` its number of categories."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def levels(self) -> int | None: ...
-    @property
-    def mean(self) -> float: ...
-    @property
-    def scale(self) -> float: ...
-
+from logpx.networks.table import Column
 
 #: the laws that a kind of column may have; the first is the default
 FITTING: dict[str, tuple[str, ...]] = {
