@@ -289,6 +289,22 @@ def test_shapes_and_expansion(ambient):
     assert torch.equal(law.mode, loc)
 
 
+@pytest.mark.parametrize("ambient", [False, True])
+@pytest.mark.parametrize("kappa", [-2.0, -0.3, 0.3, 2.0])
+def test_the_law_about_0_is_the_one_whose_loc_is_0(kappa, ambient):
+    curvature = torch.tensor(kappa, dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([0.7, 0.4, 0.9], dtype=torch.float64)
+    about_0 = WrappedNormal.about_0(3, scale, curvature, ambient=ambient)
+    plain = WrappedNormal(about_0.loc, scale, curvature, ambient=ambient)
+    z = plain.rsample((50,))  # moves with the curvature: a point of another space has no density here
+    ours, theirs = (
+        (p, torch.autograd.grad(p.sum(), curvature, retain_graph=True)[0])
+        for p in (about_0.log_prob(z), plain.log_prob(z))
+    )
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    assert about_0.expand([2]).log_prob(z[:, None]).equal(about_0.log_prob(z)[:, None].expand(-1, 2))
+
+
 def test_a_batch_of_curvatures_is_separate_laws():
     kappa, loc, scale = float64(-1, 0, 1), 0.2 * torch.randn(3, 2).double(), torch.rand(3, 2).double() + 0.1
     z = 0.2 * torch.randn(3, 2).double()

@@ -11,6 +11,7 @@ from logpx.distributions.laws import on_manifold
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.special import LOG_2PI
+from logpx.maths.trigonometry import anywhere, extremes
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 WRAPS = 4  # times round the sphere, either way, that the density counts
@@ -42,22 +43,36 @@ class WrappedNormal(Distribution):
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     support = on_manifold
     has_rsample = True
+    _about_0 = False
 
     def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor, *, ambient: bool = False) -> None:
         n = loc.shape[-1] - ambient
         kappa = manifolds.curvature_like(kappa, loc)
         if scale.shape[-1] not in (1, n):
             raise UserError(f"A wrapped normal law of dimension {n} takes {n} scales or one, not {scale.shape[-1]}.")
-        batch = torch.broadcast_shapes(loc.shape[:-1], scale.shape[:-1], kappa.shape)
+        *_, self.kappa = torch.broadcast_tensors(loc[..., 0], scale[..., 0], kappa)
+        batch = self.kappa.shape
         self.loc, self.scale = loc.expand(*batch, -1), scale.expand(*batch, -1)
-        self.kappa, self.ambient, self.n = kappa.expand(batch), ambient, n
+        self.ambient, self.n = ambient, n
         _check_reach(scale, kappa, n)
         super().__init__(batch, self.loc.shape[-1:], validate_args=False)
+
+    @classmethod
+    def about_0(cls, n: int, scale: Tensor, kappa: Tensor, *, ambient: bool = False) -> "WrappedNormal":
+        """The law whose loc is the origin: 0, or (R, 0) in ambient coordinates; its density takes half the work."""
+        loc = scale.new_zeros(n)
+        if ambient:
+            loc = torch.cat([manifolds.curvature_like(kappa, scale).abs().rsqrt().unsqueeze(-1), loc], -1)
+        law = cls(loc, scale, kappa, ambient=ambient)
+        law._about_0 = True
+        return law
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "WrappedNormal":
         batch = torch.Size(batch_shape)
         loc, scale = self.loc.expand(*batch, -1), self.scale.expand(*batch, -1)
-        return WrappedNormal(loc, scale, self.kappa.expand(batch), ambient=self.ambient)
+        law = WrappedNormal(loc, scale, self.kappa.expand(batch), ambient=self.ambient)
+        law._about_0 = self._about_0
+        return law
 
     @property
     def mean(self) -> Tensor:
@@ -75,9 +90,17 @@ class WrappedNormal(Distribution):
         return from_frame(self.loc, v, self.kappa)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        to_frame = manifolds.ambient_to_frame if self.ambient else manifolds.to_frame
-        v = to_frame(self.loc, value, self.kappa)
-        return _log_density(v.square().sum(-1), (v / self.scale).square().sum(-1), self.scale, self.kappa, self.n)
+        v, ratio = self._frame(value)
+        r2, q = v.square().sum(-1), (v / self.scale).square().sum(-1)
+        return _log_density(r2, q, (1 - self.n) * ratio.log(), self.scale, self.kappa, self.n)
+
+    def _frame(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """v with z = exp_loc(v), and r/sin_k(r), r = |v|."""
+        if self._about_0:
+            from_0 = manifolds.ambient_from_0_with_ratio if self.ambient else manifolds.from_0_with_ratio
+            return from_0(z, self.kappa)
+        to_frame = manifolds.ambient_to_frame_with_ratio if self.ambient else manifolds.to_frame_with_ratio
+        return to_frame(self.loc, z, self.kappa)
 
     def lebesgue_log_prob(self, value: Tensor) -> Tensor:
         """log density per volume of the stereographic coordinates: log_prob + n log lambda_z."""
@@ -108,23 +131,35 @@ def kl_at_one_mean(q: WrappedNormal, p: WrappedNormal) -> Tensor:
 
 
 def _check_reach(scale: Tensor, kappa: Tensor, n: int) -> None:
-    if torch.compiler.is_compiling() or scale.device.type != "cpu":
-        return
     reach = (2 * WRAPS + 1) * math.pi / (math.sqrt(n) + TAIL)
-    if (scale.detach().amax(-1).square() * kappa.detach() > reach**2).any():
+    largest, widest = extremes(kappa)[1], extremes(scale)[1]
+    if largest * widest**2 > reach**2 and anywhere(scale.square().amax(-1) * kappa > reach**2):
         raise UserError(
             f"A wrapped normal law on a sphere of dimension {n} needs scales of at most {reach:.3g} radii: beyond that it is "
             "uniform to the eye; bound the scale, or take a larger sphere (a smaller curvature)."
         )
 
 
-def _log_density(r2: Tensor, q: Tensor, scale: Tensor, kappa: Tensor, n: int) -> Tensor:
-    """log p at v, from r2 = |v|^2 and q = sum_i (v_i/scale_i)^2."""
+def _log_density(r2: Tensor, q: Tensor, log_volume: Tensor, scale: Tensor, kappa: Tensor, n: int) -> Tensor:
+    """log p at v, from r2 = |v|^2, q = sum_i (v_i/scale_i)^2 and log_volume = (n - 1) log(sin_k(r)/r)."""
     log_scale = scale.log().sum(-1) if scale.shape[-1] == n else n * scale.log().squeeze(-1)
     normal = -0.5 * q - log_scale - 0.5 * n * LOG_2PI
-    once = -manifolds.log_volume(r2, kappa, n)
+    if _wraps_vanish(r2, scale, kappa, n):
+        return normal - log_volume
     others = _log_other_wraps(r2, q, scale.square().reciprocal().mean(-1), kappa, n)
-    return normal + torch.cat([once.unsqueeze(-1), others], -1).logsumexp(-1)
+    return normal + torch.cat([-log_volume.unsqueeze(-1), others], -1).logsumexp(-1)
+
+
+def _wraps_vanish(r2: Tensor, scale: Tensor, kappa: Tensor, n: int) -> bool:
+    """Whether one look tells that other ways round the sphere add less than e^-100 to the density anywhere.
+
+    The next one has exp(-2 pi (pi - t) R^2/scale^2) of it at the least, times a ratio of rings below e^(40 (n - 1)).
+    """
+    largest = extremes(kappa)[1]
+    if largest <= _FLAT:
+        return True
+    t = math.sqrt(max(extremes(kappa * r2)[1], 0.0))
+    return 2 * math.pi * (math.pi - t) > (100 + 40 * (n - 1)) * extremes(scale)[1] ** 2 * largest
 
 
 def _log_other_wraps(r2: Tensor, q: Tensor, precision: Tensor, kappa: Tensor, n: int) -> Tensor:
@@ -169,7 +204,8 @@ def _entropy(scale: Tensor, kappa: Tensor, n: int) -> Tensor:
     nodes, weights = _NODES.to(s.device), _WEIGHTS.to(s.device)
     width = (top - bottom).unsqueeze(-1)
     r = bottom.unsqueeze(-1) + width * nodes
-    log_p = _log_density(r.square(), (r / scale).square(), scale.unsqueeze(-1), kappa.unsqueeze(-1), n)
+    log_volume = manifolds.log_volume(r.square(), kappa.unsqueeze(-1), n)
+    log_p = _log_density(r.square(), (r / scale).square(), log_volume, scale.unsqueeze(-1), kappa.unsqueeze(-1), n)
     log_area = math.log(2) + 0.5 * n * math.log(math.pi) - math.lgamma(n / 2)
-    log_ring = (n - 1) * r.log() + manifolds.log_volume(r.square(), kappa.unsqueeze(-1), n)
+    log_ring = (n - 1) * r.log() + log_volume
     return -(width * weights * (log_area + log_ring + log_p).exp() * log_p).sum(-1)

@@ -12,115 +12,27 @@ functions of |v| are even ones, written in w = kappa |v|^2 with their power seri
 (arXiv:1805.09112), Bachmann et al. 2020 (arXiv:1911.05076), Skopek et al. 2020 (arXiv:1911.08411, appendix A).
 """
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from logpx.maths.special import _polynomial
-
-Curvature = float | Tensor
-Part = Callable[[Tensor], Tensor]
-
-
-def _rounding(x: Tensor) -> float:
-    return torch.finfo(x.dtype).eps
-
-
-# --- even functions: f(w) = F(sqrt w) for w >= 0 continues to F(i sqrt(-w)) for w < 0 ----------------------------------
-
-_SERIES_BELOW = 0.005  # |w| under which the series are used: what they drop is below 1e-17; the closed forms' gradients
-# lose a factor 1/w there, their second ones 1/w^2
-
-
-def _tangent_series(terms: int) -> list[float]:
-    """a_k of tan t = sum_k a_k t^(2k+1), from tan' = 1 + tan^2."""
-    a = [1.0]
-    for k in range(1, terms):
-        a.append(sum(a[i] * a[k - 1 - i] for i in range(k)) / (2 * k + 1))
-    return a
-
-
-_TAN = _tangent_series(7)
-_ARTAN = [(-1) ** k / (2 * k + 1) for k in range(7)]
-_ARSIN = [math.comb(2 * k, k) / 4**k / (2 * k + 1) for k in range(7)]
-_SIN = [(-1) ** k / math.factorial(2 * k + 1) for k in range(5)]
-_COS = [(-1) ** k / math.factorial(2 * k) for k in range(5)]
-# d/dt log(sin t / t) = cot t - 1/t, whose series b_k follows from cot t - 2 cot 2t = tan t: b_k = a_k / (1 - 4^(k+1))
-_LOG_SIN = [0.0, *(a / (1 - 4 ** (k + 1)) / (2 * k + 2) for k, a in enumerate(_TAN[:5]))]
-
-
-def _even(w: Tensor, series: list[float], hyperbolic: Part, spherical: Part) -> Tensor:
-    """The series in w near 0, else hyperbolic(sqrt(-w)) or spherical(sqrt w); no branch sees an argument not its own."""
-    near = w.abs() < _SERIES_BELOW
-    below = hyperbolic(torch.where(w <= -_SERIES_BELOW, -w, 0.25).sqrt())
-    above = spherical(torch.where(w >= _SERIES_BELOW, w, 0.25).sqrt())
-    return torch.where(near, _polynomial(torch.where(near, w, 0), *series), torch.where(w < 0, below, above))
-
-
-def _tan_ratio(w: Tensor) -> Tensor:
-    return _even(w, _TAN, lambda t: t.tanh() / t, lambda t: t.tan() / t)
-
-
-def _artan_ratio(w: Tensor) -> Tensor:
-    return _even(w, _ARTAN, lambda t: t.clamp_max(1 - _rounding(t)).atanh() / t, lambda t: t.atan() / t)
-
-
-def _sin_ratio(w: Tensor) -> Tensor:
-    return _even(w, _SIN, lambda t: t.sinh() / t, lambda t: t.sin() / t)
-
-
-def _cos(w: Tensor) -> Tensor:
-    return _even(w, _COS, torch.cosh, torch.cos)
-
-
-def _half_angle_ratio(s2: Tensor, c2: Tensor) -> Tensor:
-    """(r/2)/sin_k(r/2) from s2 = kappa sin_k^2(r/2) and c2 = cos^2 = 1 - s2, which the arc tangent needs near pi/2."""
-    c = c2.clamp_min(_rounding(c2) ** 2).sqrt()
-    return _even(s2, _ARSIN, lambda t: t.asinh() / t, lambda t: torch.atan2(t, c) / t)
-
-
-def log_sin_ratio(w: Tensor) -> Tensor:
-    """log(sin(t)/t) with w = t^2 in (-inf, pi^2); log(sinh(t)/t) with w = -t^2 below zero, which never overflows.
-
-    At w = pi^2, where it is -inf, and beyond it the sine is held at the rounding error of the dtype.
-    """
-
-    def spherical(t: Tensor) -> Tensor:
-        return (t.sin().clamp_min(_rounding(t)) / t).log()
-
-    return _even(w, _LOG_SIN, lambda t: t + torch.log1p(-torch.exp(-2 * t)) - (2 * t).log(), spherical)
-
-
-def tan_k(t: Tensor, kappa: Curvature) -> Tensor:
-    """tanh(sqrt(-kappa) t)/sqrt(-kappa), t, or tan(sqrt(kappa) t)/sqrt(kappa)."""
-    return t * _tan_ratio(kappa * t.square())
-
-
-def artan_k(t: Tensor, kappa: Curvature) -> Tensor:
-    """The inverse of tan_k; finite at the boundary sqrt(-kappa) t = 1, where it is -log(eps/2)/2 in units of R."""
-    return t * _artan_ratio(kappa * t.square())
-
-
-def sin_k(t: Tensor, kappa: Curvature) -> Tensor:
-    """sinh(sqrt(-kappa) t)/sqrt(-kappa), t, or sin(sqrt(kappa) t)/sqrt(kappa): circumference over 2 pi at radius t."""
-    return t * _sin_ratio(kappa * t.square())
-
-
-def arsin_k(x: Tensor, kappa: Curvature) -> Tensor:
-    """The inverse of sin_k on |t| <= pi R/2; finite at both ends, and asinh(sqrt(-kappa) x)/sqrt(-kappa) below zero."""
-    w = kappa * x.square()
-    return x * _half_angle_ratio(w, 1 - w)
-
-
-def log_volume(r2: Tensor, kappa: Curvature, n: int) -> Tensor:
-    """(n - 1) log(sin_k(r)/r), the log-determinant of the exponential map at radius r = sqrt(r2); r <= pi R on a sphere.
-
-    It takes the squared radius, of which it is a smooth function.
-    """
-    return (n - 1) * log_sin_ratio(kappa * r2)
-
+from logpx.maths.trigonometry import (  # noqa: F401 - those of kappa belong to the vocabulary of this module
+    Curvature,
+    anywhere,
+    arsin_k,
+    artan_k,
+    artan_ratio,
+    by_sign,
+    even_cos,
+    half_angle_ratio,
+    log_volume,
+    rounding,
+    sin_k,
+    sin_ratio,
+    tan_k,
+    tan_ratio,
+)
 
 # --- stereographic coordinates ----------------------------------------------------------------------------------------
 
@@ -146,7 +58,7 @@ def _norm2(x: Tensor) -> Tensor:
 
 def _stretch(x: Tensor, k: Tensor) -> Tensor:
     """1 + kappa |x|^2 = 2/lambda_x, (..., 1); on the boundary of the ball a few roundings instead of 0."""
-    return (1 + k * _norm2(x)).clamp_min(4 * _rounding(x))
+    return (1 + k * _norm2(x)).clamp_min(4 * rounding(x))
 
 
 def conformal_factor(x: Tensor, kappa: Curvature) -> Tensor:
@@ -165,8 +77,10 @@ def project(x: Tensor, kappa: Curvature) -> Tensor:
     On the plane of a sphere, whose pole is at infinity, no norm exceeds R over the rounding error.
     """
     w = _as(kappa, x) * _norm2(x)
-    limit = torch.where(w < 0, w.new_full((), 1 - _margin(x)), 1 / _rounding(x))
+    limit = torch.where(w < 0, w.new_full((), 1 - _margin(x)), 1 / rounding(x))
     outside = w.abs() > limit.square()
+    if anywhere(outside) is False:
+        return x
     return x * torch.where(outside, limit * torch.where(outside, w.abs(), 1).rsqrt(), 1)
 
 
@@ -181,12 +95,19 @@ def gyro_add(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
 
 def _gyro_add(x: Tensor, y: Tensor, b: Tensor, k: Tensor) -> Tensor:
     """x (+) y with b = 1 + kappa |y|^2. Below zero written with d = x + y, which leaves only sums of like signs."""
-    a, d = _stretch(x, k), x + y
-    kxy, d2 = k * (x * y).sum(-1, keepdim=True), k * _norm2(d)
-    below = (a * d - d2 * x) / (a * b - d2.clamp_max(0))
-    pole = (1 - 2 * kxy + k.square() * _norm2(x) * _norm2(y)).clamp_min(_rounding(x) ** 2)
-    above = ((1 - 2 * kxy - k * _norm2(y)) * x + a * y) / pole
-    return torch.where(k < 0, below, above)
+    a = _stretch(x, k)
+
+    def below() -> Tensor:
+        d = x + y
+        d2 = k * _norm2(d)
+        return (a * d - d2 * x) / (a * b - d2.clamp_max(0))
+
+    def above() -> Tensor:
+        kxy = k * (x * y).sum(-1, keepdim=True)
+        pole = (1 - 2 * kxy + k.square() * _norm2(x) * _norm2(y)).clamp_min(rounding(x) ** 2)
+        return ((1 - 2 * kxy - k * _norm2(y)) * x + a * y) / pole
+
+    return by_sign(k, below, above)
 
 
 def _halves(x: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,24 +118,27 @@ def _halves(x: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     a, b, d = _stretch(x, k), _stretch(y, k), y - x
     d2, ab = _norm2(d), a * b
-    above = 1 + 2 * k * (x * y).sum(-1, keepdim=True) + k.square() * _norm2(x) * _norm2(y)
-    den = torch.where(k < 0, ab - k * d2, above)
+
+    def above() -> Tensor:
+        return 1 + 2 * k * (x * y).sum(-1, keepdim=True) + k.square() * _norm2(x) * _norm2(y)
+
+    den = by_sign(k, lambda: ab - k * d2, above)
     return 2 * (a * d + k * d2 * x) / ab, d2 / ab, den / ab
 
 
-def _straighten(halves: tuple[Tensor, Tensor, Tensor], k: Tensor) -> Tensor:
-    """r u from sin_k(r) u: times (r/2)/sin_k(r/2)/cos_k(r/2), and on the far side of a sphere by its direction alone."""
-    w, s2, c2 = halves
-    ratio = _half_angle_ratio(k * s2, c2)
+def _straightening(s2: Tensor, c2: Tensor, k: Tensor, long2: Callable[[], Tensor]) -> Tensor:
+    """r/sin_k(r), (..., 1); on a sphere's far side, where the sine loses it, r over the root of `long2`() = sin_k^2(r)."""
+    ratio = half_angle_ratio(k * s2, c2)
     far = c2 < 0.25
-    long = torch.where(far, _norm2(w), 1).clamp_min(torch.finfo(w.dtype).tiny).sqrt()
+    if anywhere(far) is False:
+        return ratio * c2.rsqrt()
+    long = torch.where(far, long2(), 1).clamp_min(torch.finfo(s2.dtype).tiny).sqrt()
     near_factor = ratio * torch.where(far, 1, c2).rsqrt()
-    return w * torch.where(far, 2 * ratio * torch.where(far, s2, 1).sqrt() / long, near_factor)
+    return torch.where(far, 2 * ratio * torch.where(far, s2, 1).sqrt() / long, near_factor)
 
 
-def _squared_distance(halves: tuple[Tensor, Tensor, Tensor], k: Tensor) -> Tensor:
-    _, s2, c2 = halves
-    return (4 * s2 * _half_angle_ratio(k * s2, c2).square()).squeeze(-1)
+def _squared_distance(s2: Tensor, c2: Tensor, k: Tensor) -> Tensor:
+    return (4 * s2 * half_angle_ratio(k * s2, c2).square()).squeeze(-1)
 
 
 def _root(d2: Tensor) -> Tensor:
@@ -225,7 +149,7 @@ def _root(d2: Tensor) -> Tensor:
 def squared_distance(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
     """d(x, y)^2, (...), smooth at x = y; see `distance`."""
     k = _as(kappa, x)
-    return _squared_distance(_halves(x, y, k), k)
+    return _squared_distance(*_halves(x, y, k)[1:], k)
 
 
 def distance(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
@@ -239,8 +163,15 @@ def distance(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
 
 def to_frame(m: Tensor, z: Tensor, kappa: Curvature) -> Tensor:
     """v (..., n) with z = from_frame(m, v): lambda_m log_m(z), so that |v| = d(m, z)."""
+    return to_frame_with_ratio(m, z, kappa)[0]
+
+
+def to_frame_with_ratio(m: Tensor, z: Tensor, kappa: Curvature) -> tuple[Tensor, Tensor]:
+    """v of `to_frame` and r/sin_k(r) (...), r = |v|: to the power 1 - n, the volume of the exponential map."""
     k = _as(kappa, m)
-    return _straighten(_halves(m, z, k), k)
+    w, s2, c2 = _halves(m, z, k)
+    ratio = _straightening(s2, c2, k, lambda: _norm2(w))
+    return w * ratio, ratio.squeeze(-1)
 
 
 def from_frame(m: Tensor, v: Tensor, kappa: Curvature) -> Tensor:
@@ -250,10 +181,12 @@ def from_frame(m: Tensor, v: Tensor, kappa: Curvature) -> Tensor:
     """
     k = _as(kappa, m)
     w = k * _norm2(v) / 4
-    y = 0.5 * v * _tan_ratio(w)
-    deep = w < -1  # there 1 + kappa |y|^2 = 1/cosh^2 by itself, since |y| may have been rounded to R
-    e = torch.exp(-2 * torch.where(deep, -w, 1).sqrt())
-    b = torch.where(deep, 4 * e / (1 + e).square(), 1 + k * _norm2(y))
+    y = 0.5 * v * tan_ratio(w)
+    b = 1 + k * _norm2(y)
+    deep = w < -1  # there it is 1/cosh^2 by itself, since |y| may have been rounded to R
+    if anywhere(deep) is not False:
+        e = torch.exp(-2 * torch.where(deep, -w, 1).sqrt())
+        b = torch.where(deep, 4 * e / (1 + e).square(), b)
     return project(_gyro_add(m, y, b.clamp_min(torch.finfo(v.dtype).tiny), k), kappa)
 
 
@@ -269,12 +202,19 @@ def log_at(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
 
 def exp_at_0(v: Tensor, kappa: Curvature) -> Tensor:
     """exp_0(v) = tan_k(|v|) v/|v|, projected."""
-    return project(v * _tan_ratio(_as(kappa, v) * _norm2(v)), kappa)
+    return project(v * tan_ratio(_as(kappa, v) * _norm2(v)), kappa)
 
 
 def log_at_0(y: Tensor, kappa: Curvature) -> Tensor:
     """log_0(y) = artan_k(|y|) y/|y|."""
-    return y * _artan_ratio(_as(kappa, y) * _norm2(y))
+    return y * artan_ratio(_as(kappa, y) * _norm2(y))
+
+
+def from_0_with_ratio(z: Tensor, kappa: Curvature) -> tuple[Tensor, Tensor]:
+    """`to_frame_with_ratio` at m = 0, where v = 2 log_0(z) and sin_k(r) = 2 |z|/(1 + kappa |z|^2)."""
+    w = _as(kappa, z) * _norm2(z)
+    ratio = artan_ratio(w)
+    return 2 * z * ratio, (ratio * (1 + w)).squeeze(-1)
 
 
 def transport_from_0(x: Tensor, v: Tensor, kappa: Curvature) -> Tensor:
@@ -294,9 +234,11 @@ def _radius(k: Tensor) -> Tensor:
 def _height(m: Tensor, k: Tensor) -> Tensor:
     """1 + m_0/R, (..., 1) = lambda of the stereographic point; near the sphere's pole m_0 = -R from |m'| instead."""
     h = m[..., :1] / _radius(k)
-    south = h < 0
-    small = k * _norm2(m[..., 1:]) / (1 - torch.where(south, h, 0))
-    return torch.where(south, small, 1 + h).clamp_min(_rounding(m) ** 2)
+
+    def south() -> Tensor:
+        return (k * _norm2(m[..., 1:]) / (1 - h.clamp_max(0))).clamp_min(rounding(m) ** 2)
+
+    return by_sign(h, south, lambda: 1 + h)
 
 
 def ambient_inner(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
@@ -308,15 +250,24 @@ def ambient_inner(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
 def ambient_project(x: Tensor, kappa: Curvature) -> Tensor:
     """The point of the sphere on the ray through x; of the hyperboloid the one with x', held where `project` holds it."""
     k = _as(kappa, x)
-    R, on_sphere = _radius(k), k > 0
-    y = 1 - _margin(x)
+    R = _radius(k)
+
+    def above() -> Tensor:
+        return R * x * _norm2(x).clamp_min(torch.finfo(x.dtype).tiny).rsqrt()
+
+    return by_sign(k, lambda: _lifted(x[..., 1:], k), above)
+
+
+def _lifted(x: Tensor, k: Tensor) -> Tensor:
+    """The point of the hyperboloid over x (..., n), held where `project` holds it."""
+    R, y = _radius(k), 1 - _margin(x)
     limit = 2 * y / (1 - y * y) * R  # |x'| of the stereographic point of norm y R
-    long2 = torch.where(on_sphere, 1, _norm2(x[..., 1:]))
+    long2 = _norm2(x)
     outside = long2 > limit.square()
-    below = x[..., 1:] * torch.where(outside, limit * torch.where(outside, long2, 1).rsqrt(), 1)
-    below = torch.cat([(R.square() + _norm2(below)).sqrt(), below], -1)
-    above = R * x * torch.where(on_sphere, _norm2(x).clamp_min(torch.finfo(x.dtype).tiny), 1).rsqrt()
-    return torch.where(on_sphere, above, below)
+    if anywhere(outside) is not False:
+        x = x * torch.where(outside, limit * torch.where(outside, long2, 1).rsqrt(), 1)
+        long2 = _norm2(x)
+    return torch.cat([(R.square() + long2).sqrt(), x], -1)
 
 
 def to_stereographic(x: Tensor, kappa: Curvature) -> Tensor:
@@ -354,47 +305,79 @@ def ambient_exp(m: Tensor, v: Tensor, kappa: Curvature) -> Tensor:
 
 
 def _ambient_exp(m: Tensor, v: Tensor, v2: Tensor, kappa: Curvature, k: Tensor) -> Tensor:
-    w = k * v2
+    w, shrink = _held(k * v2)
+    return ambient_project(even_cos(w) * m + sin_ratio(w) * shrink * v, kappa)
+
+
+def _held(w: Tensor) -> tuple[Tensor, Tensor | float]:
+    """w = kappa |v|^2 not below -_DEEP^2, and by how much v is shorter for it."""
     deep = w < -(_DEEP**2)
+    if anywhere(deep) is False:
+        return w, 1.0
     shrink = torch.where(deep, _DEEP * torch.where(deep, -w, 1).rsqrt(), 1)
-    w = w * shrink.square()
-    return ambient_project(_cos(w) * m + _sin_ratio(w) * shrink * v, kappa)
+    return w * shrink.square(), shrink
 
 
 def ambient_exp_at_0(v: Tensor, kappa: Curvature) -> Tensor:
     """exp of (0, v) at the origin (R, 0): (R cos(|v|/R), R sin(|v|/R) v/|v|) or with cosh and sinh; v (..., n)."""
     k = _as(kappa, v)
-    origin = torch.cat([_radius(k).expand_as(v[..., :1]), torch.zeros_like(v)], -1)
-    return _ambient_exp(origin, torch.cat([torch.zeros_like(v[..., :1]), v], -1), _norm2(v), kappa, k)
+    w, shrink = _held(k * _norm2(v))
+    x = sin_ratio(w) * shrink * v
+    return by_sign(k, lambda: _lifted(x, k), lambda: torch.cat([_radius(k) * even_cos(w), x], -1))
 
 
-def _ambient_halves(x: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """`_halves` with the first as a tangent vector at x. sin_k^2(r/2) = <y - x, y - x>/4, which cancels on a hyperboloid:
-    there it is |d|^2 lambda_x lambda_y/4, d the difference in the ball. The cosine of a sphere is from y + x.
+def _ambient_halves(x: Tensor, y: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """sin_k^2(r/2) = <y - x, y - x>/4, which cancels on a hyperboloid: there it is |d|^2 lambda_x lambda_y/4, d the
+    difference in the ball; and cos_k^2(r/2), of a sphere from y + x.
     """
-    below = k < 0
-    hx, hy = (_height(torch.where(below, p, 1), k) for p in (x, y))
-    in_ball = _norm2(y[..., 1:] / hy - x[..., 1:] / hx) * hx * hy / 4
-    s2 = torch.where(below, in_ball, _norm2(y - x) / 4)
-    c2 = torch.where(below, 1 - k * in_ball, k * _norm2(y + x) / 4)
-    return y - x + 2 * k * s2 * x, s2, c2
+
+    def in_ball() -> Tensor:
+        R = _radius(k)
+        hx, hy = ((1 + p[..., :1] / R).clamp_min(1) for p in (x, y))
+        return _norm2(y[..., 1:] / hy - x[..., 1:] / hx) * hx * hy / 4
+
+    s2 = by_sign(k, in_ball, lambda: _norm2(y - x) / 4)
+    return s2, by_sign(k, lambda: 1 - k * s2, lambda: k * _norm2(y + x) / 4)
 
 
 def ambient_log(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
     """log_x(y), the inverse of ambient_exp: tangent at x, of length d(x, y)."""
     k = _as(kappa, x)
-    return _straighten(_ambient_halves(x, y, k), k)
+    s2, c2 = _ambient_halves(x, y, k)
+    w = y - x + 2 * k * s2 * x
+    return w * _straightening(s2, c2, k, lambda: _norm2(w))
+
+
+def ambient_from_0_with_ratio(z: Tensor, kappa: Curvature) -> tuple[Tensor, Tensor]:
+    """`ambient_to_frame_with_ratio` at the origin: v in the direction of z'."""
+    k = _as(kappa, z)
+    h, x = _height(z, k), z[..., 1:]
+    ratio = _straightening(_norm2(x) / (2 * h), h / 2, k, lambda: _norm2(x))
+    return x * ratio, ratio.squeeze(-1)
 
 
 def ambient_distance(x: Tensor, y: Tensor, kappa: Curvature) -> Tensor:
     """d(x, y), (...): the same number as `distance` of the stereographic points; gradient 0 at x = y."""
     k = _as(kappa, x)
-    return _root(_squared_distance(_ambient_halves(x, y, k), k))
+    return _root(_squared_distance(*_ambient_halves(x, y, k), k))
 
 
 def ambient_to_frame(m: Tensor, z: Tensor, kappa: Curvature) -> Tensor:
     """v (..., n) with z = ambient_from_frame(m, v), |v| = d(m, z): log_m(z), transported back to the origin."""
-    return ambient_transport_to_0(m, ambient_log(m, z, kappa), kappa)
+    return ambient_to_frame_with_ratio(m, z, kappa)[0]
+
+
+def ambient_to_frame_with_ratio(m: Tensor, z: Tensor, kappa: Curvature) -> tuple[Tensor, Tensor]:
+    """v of `ambient_to_frame` and r/sin_k(r) (...), r = |v|, as of `to_frame_with_ratio`.
+
+    Multiplied out, v = r/sin_k(r) (d' - (d_0 - 2 kappa sin_k^2(r/2) R)/(R + m_0) m') with d = z - m.
+    """
+    k = _as(kappa, m)
+    R, d = _radius(k), z - m
+    s2, c2 = _ambient_halves(m, z, k)
+    w = d[..., 1:] - (d[..., :1] / R - 2 * k * s2) / _height(m, k) * m[..., 1:]
+    ratio = _straightening(s2, c2, k, lambda: _norm2(w))
+    return w * ratio, ratio.squeeze(-1)
 
 
 def ambient_from_frame(m: Tensor, v: Tensor, kappa: Curvature) -> Tensor:

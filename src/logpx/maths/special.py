@@ -54,10 +54,11 @@ def _near_and_far(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return near, torch.where(near, a, torch.zeros_like(a)), torch.where(near, torch.ones_like(a), a.abs())
 
 
-def _polynomial(t: Tensor, *coefficients: float) -> Tensor:
-    """c0 + c1 t + c2 t^2 + ... by Horner's rule."""
-    total = torch.full_like(t, coefficients[-1])
-    for c in reversed(coefficients[:-1]):
+def polynomial(t: Tensor, *coefficients: float) -> Tensor:
+    """c0 + c1 t + c2 t^2 + ... by Horner's rule, of degree one or more."""
+    *lower, last, highest = coefficients
+    total = highest * t + last
+    for c in reversed(lower):
         total = total * t + c
     return total
 
@@ -65,7 +66,7 @@ def _polynomial(t: Tensor, *coefficients: float) -> Tensor:
 def continuous_bernoulli_log_norm(a: Tensor) -> Tensor:
     """log C(a) = log(a / tanh(a/2)), so that log p(x) = a x - softplus(a) + log C(a) on [0, 1]."""
     near, s, b = _near_and_far(a)
-    series = _polynomial(s.square(), math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214400)
+    series = polynomial(s.square(), math.log(2), 1 / 12, -7 / 1440, 31 / 90720, -127 / 4838400, 73 / 34214400)
     closed = b.log() + torch.log1p(torch.exp(-b)) - torch.log(-torch.expm1(-b))
     return torch.where(near, series, closed)
 
@@ -73,7 +74,7 @@ def continuous_bernoulli_log_norm(a: Tensor) -> Tensor:
 def continuous_bernoulli_mean(a: Tensor) -> Tensor:
     """E x = 1/(1 - e^{-a}) - 1/a, which runs from 0 (a -> -inf) through 1/2 (a = 0) to 1."""
     near, s, b = _near_and_far(a)
-    series = 0.5 + s * _polynomial(s.square(), 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
+    series = 0.5 + s * polynomial(s.square(), 1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
     upper = -1 / torch.expm1(-b) - 1 / b
     return torch.where(near, series, torch.where(a > 0, upper, 1 - upper))
 

@@ -13,7 +13,6 @@ from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalL
 from logpx.distributions.wrapped import TAIL, WRAPS
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
 from logpx.errors import UserError
-from logpx.maths import manifolds
 from logpx.networks import Curvature
 
 
@@ -69,8 +68,7 @@ class WrappedNormal(_AtOrigin):
         kappa = self.curvature()
         u = (self.scale.square() * kappa / self.reach**2).clamp(0, 1e9)
         scale = self.scale * (1 + u.pow(4)).pow(-0.125)  # below `reach` radii on a sphere, the scale itself elsewhere
-        zeros = manifolds.ambient_exp_at_0(self.zeros, kappa) if self.ambient else self.zeros
-        return WrappedNormalLaw(zeros, scale, kappa, ambient=self.ambient)
+        return WrappedNormalLaw.about_0(self.n, scale, kappa, ambient=self.ambient)
 
 
 class RiemannianNormal(_AtOrigin):
