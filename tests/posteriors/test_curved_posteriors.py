@@ -1,9 +1,9 @@
 """Families on curved spaces: what the encoder's numbers mean, how far they may go, products, and one curvature for all."""
 
-import math
 
 import pytest
 import torch
+from scipy.special import polygamma
 from torch.distributions import kl_divergence
 
 from logpx import posteriors, priors
@@ -122,27 +122,47 @@ def test_numbers_of_any_size_make_finite_laws_and_gradients_in_float32(name, siz
 # --- the sphere -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [posteriors.VonMisesFisher(4), posteriors.PowerSpherical(4)])
-def test_the_floor_of_the_concentration_hides_no_collapse_and_its_ceiling_can_be_left(family):
-    v = torch.randn(1, 5).expand(3, -1)
-    params = torch.cat([v, torch.tensor([[-1e4], [2.0], [1e6]])], -1).requires_grad_()
+# family, and at kappa = 0 with t = the exponent over kappa, w or log(1 + w): n cov(w, t) and n^2 Var t under the uniform law
+SPHERICAL = {
+    "vmf": (posteriors.VonMisesFisher(4), 4 / 5, 16 / 5),
+    "power spherical": (posteriors.PowerSpherical(4), 1.0, 16 * (polygamma(1, 2) - polygamma(1, 4))),
+}
+each_spherical = pytest.mark.parametrize(("family", "slope", "bend"), SPHERICAL.values(), ids=SPHERICAL.keys())
+
+
+@each_spherical
+def test_the_floor_of_the_concentration_hides_no_collapse_and_its_ceiling_can_be_left(family, slope, bend):
+    direction = torch.nn.functional.normalize(torch.randn(5), dim=-1)
+    params = (torch.tensor([[0.0], [0.5], [1e3]]) * direction).requires_grad_()
     q = family(params)
     kl = kl_divergence(q, priors.UniformSphere(4)())
     assert 0 <= kl[0].item() < 1e-8
-    assert q.kappa[1].item() == pytest.approx(4 * math.log1p(math.exp(2.0)), rel=1e-3)
-    assert q.kappa[2].item() < 1e5
+    assert q.kappa[1].item() == pytest.approx(4 * (0.5 + 0.25), rel=1e-3)
+    assert 9e4 < q.kappa[2].item() < 1e5
     kl.sum().backward()
-    assert params.grad[2, -1] > 0
-    torch.testing.assert_close(q.mu, torch.nn.functional.normalize(v, dim=-1))
+    assert (params.grad[2] * direction).sum() > 0
+    torch.testing.assert_close(q.mu[1:], direction.expand(2, -1))
+
+
+@each_spherical
+def test_a_collapsed_posterior_can_come_back(family, slope, bend):
+    """Near the uniform law the mean of z, and with it what the decoder can learn, is linear in v, and the KL quadratic."""
+    direction = torch.nn.functional.normalize(torch.randn(5).double(), dim=-1)
+    for length in (1e-2, 1e-3):
+        v = (length * direction).requires_grad_()
+        jacobian = torch.autograd.functional.jacobian(lambda v: family(v).mean, v)
+        torch.testing.assert_close(jacobian, slope * torch.eye(5).double(), rtol=0, atol=0.04)
+        (pull,) = torch.autograd.grad(kl_divergence(family(v), priors.UniformSphere(4).double()()), v)
+        torch.testing.assert_close(pull, bend * v.detach(), rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("length", [0.0, 1e-30, 1e-8, 1.0, 1e30])
 def test_the_direction_is_a_unit_vector_whatever_the_encoder_says(length):
-    v = length * torch.nn.functional.normalize(torch.randn(8, 4), dim=-1)
-    params = torch.cat([v, torch.ones(8, 1)], -1).requires_grad_()
-    mu = posteriors.VonMisesFisher(3)(params).mu
-    mu[:, 1].sum().backward()
-    torch.testing.assert_close(mu.norm(dim=-1), torch.ones(8))
+    params = (length * torch.nn.functional.normalize(torch.randn(8, 4), dim=-1)).requires_grad_()
+    q = posteriors.VonMisesFisher(3)(params)
+    (q.mu[:, 1] + q.kappa).sum().backward()
+    torch.testing.assert_close(q.mu.norm(dim=-1), torch.ones(8))
+    assert q.kappa.isfinite().all()
     assert params.grad.isfinite().all()
 
 

@@ -47,6 +47,14 @@ def test_parts_that_do_not_fit(method, match: str) -> None:
         dry_run(method(), real())
 
 
+def test_densities_on_different_spaces_are_refused() -> None:
+    """A law on the sphere under a normal prior of as many numbers would train: its loss would be no number of nats."""
+    q = posteriors.VonMisesFisher(1)
+    method = by_hand(posterior=q, encoder=MLP((4,), (8,), (q.size,)))
+    with pytest.raises(UserError, match="give posterior and prior the same space"):
+        dry_run(method, real())
+
+
 def test_channels_that_would_broadcast_are_refused() -> None:
     """A one-channel decoder on three-channel data would broadcast and train."""
     data = from_array(torch.rand(20, 3, 4, 4))

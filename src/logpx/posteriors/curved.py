@@ -20,35 +20,34 @@ from logpx.networks import Curvature
 
 # --- the unit sphere --------------------------------------------------------------------------------------------------
 
-_LEAST, _MOST = (
-    1e-4,
-    1e5,
-)  # concentration: uniform to 1e-9 nats, and the largest that the Bessel functions are tested at
+_LEAST, _MOST = 1e-4, 1e5  # concentration: uniform to 1e-9 nats, and the most that the Bessel functions are tested at
 
 
 class _Spherical(nn.Module):
-    """The numbers of a law about an axis on S^n: mu = v/|v| with v (n + 1,), and kappa from one more."""
+    """A law about an axis on S^n, emitted as one vector v of R^(n + 1): mu = v/|v|, kappa from |v|."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
         if n < 1:
             raise UserError(f"A sphere has at least one dimension, not {n}: S^1 is the circle.")
-        self.dim, self.size = n + 1, n + 2
+        self.dim = self.size = n + 1
 
     def numbers(self, params: Tensor) -> tuple[Tensor, Tensor]:
         """mu (..., n + 1) of norm 1 and kappa (...)."""
-        v, a = params.split([self.dim, 1], -1)
-        s = (self.dim - 1) * F.softplus(a.squeeze(-1))
-        return _direction(v), s / (1 + s / _MOST) + _LEAST  # s where it matters, and a way back from any size
+        r, mu = _polar(params)
+        s = (self.dim - 1) * (r + r.square())
+        return mu, s / (1 + s / _MOST) + _LEAST  # s where it matters, and a way back from any size
 
 
 class VonMisesFisher(_Spherical):
     """q(z|x) = vMF(mu, kappa) on the sphere S^n of R^(n + 1) (Davidson et al. 2018, arXiv:1804.00891, section 3).
 
-    The encoder emits v and a: mu = v/|v|, kappa = s/(1 + s/1e5) + 1e-4 with s = n softplus(a), since it is about kappa/n that
-    decides how far z is from uniform. The decoder receives z itself, n + 1 numbers. The published code has softplus(a) + 1,
-    which forbids the uniform law and so hides a posterior that has collapsed onto it; here the floor is worth 1e-9 nats. It
-    does collapse where the KL counts in full from the start: warm it up. Raises UserError for n < 1.
+    The encoder emits v: mu = v/|v|, kappa = s/(1 + s/1e5) + 1e-4 with s = n (|v| + |v|^2), since it is about kappa/n that
+    decides how far z is from uniform: near 0 v is the natural parameter kappa mu, far out kappa grows like |v|^2, as for the
+    direction of a normal vector of mean v. The decoder receives z itself, n + 1 numbers. The published code has
+    kappa = softplus(a) + 1 beside the axis. Its floor of 1 forbids the uniform law and so hides a posterior that has collapsed
+    onto it; softplus without a floor cannot come back from there, since its slope is gone: v can, as the likelihood's gradient
+    is linear in it and the KL's quadratic. Here the floor is worth 1e-9 nats. Raises UserError for n < 1.
     """
 
     def forward(self, params: Tensor) -> Distribution:
@@ -62,13 +61,15 @@ class PowerSpherical(_Spherical):
         return sphere.PowerSpherical(*self.numbers(params), validate_args=False)
 
 
-def _direction(v: Tensor) -> Tensor:
-    """v/|v|, (1, 0, ..., 0) at v = 0; its gradient is at most 1e6, and no square overflows."""
-    v = v / v.detach().abs().amax(-1, keepdim=True).clamp_min(1)
+def _polar(v: Tensor) -> tuple[Tensor, Tensor]:
+    """|v| (...), at most 1e9, and v/|v|, which is (1, 0, ..., 0) at v = 0 and whose gradient is at most 1e6."""
+    size = v.detach().abs().amax(-1, keepdim=True).clamp_min(1)  # no square overflows
+    v = v / size
     lost = v.detach().square().sum(-1, keepdim=True) < 1e-12
     first = F.one_hot(torch.zeros((), dtype=torch.int64, device=v.device), v.shape[-1])
     v = v + lost * first
-    return v / torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    r = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
+    return torch.where(lost, 0, size * r).squeeze(-1).clamp_max(1e9), v / r
 
 
 # --- spaces of constant curvature -------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 """Latent spaces that are curved: spheres, the Poincare ball, products of both with flat ones (floor 7)."""
 
+import math
 import re
 from typing import Any, Literal, NamedTuple
 
+import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
@@ -34,15 +36,18 @@ def hyperspherical_vae(
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  q(z|x) = vMF(mu(x), kappa(x)),  p(z) uniform on the sphere S^d.
 
-    z is a unit vector of d + 1 numbers. The KL is closed, and the gradient of kappa exact; the published one is not. As
-    there, let the KL warm up: z of a fresh network is nearly uniform, and at the KL's full weight it may stay so.
+    z is a unit vector of d + 1 numbers. The KL is closed, and the gradient of kappa exact; the published one is not. The
+    decoder's first layer starts sqrt(d + 1) times wider, as for numbers of variance one.
 
     latent: d, dimensions of the sphere
     law: q(z|x), von Mises-Fisher or power spherical
     """
     q, p = ON_THE_SPHERE[law](latent), priors.UniformSphere(latent)
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
-    return Method(assemble(data, posterior=q, prior=p, **parts), elbo(warmup), Training(batch_size=64))
+    model = assemble(data, posterior=q, prior=p, **parts)
+    with torch.no_grad():
+        _first_layer(model)[1].weight[:, : latent + 1] *= math.sqrt(latent + 1)
+    return Method(model, elbo(warmup), Training(batch_size=64))
 
 
 @recipe
