@@ -1,6 +1,7 @@
 """Samples: means and draws from the prior, laid out as a picture, written whole or not at all."""
 
 import errno
+import math
 import os
 from pathlib import Path
 
@@ -8,12 +9,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torch.distributions import Independent, Normal
 
-from logpx import exact, recipes
+from logpx import exact, posteriors, priors, recipes
 from logpx.data import Spec, load
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.samples import Words, contexts, draw_samples, enlarged, nine_digits, rounded, tile, write_samples
+from logpx.networks import Curvature
+from logpx.samples import (
+    Words,
+    contexts,
+    draw_samples,
+    enlarged,
+    interpolate,
+    nine_digits,
+    rounded,
+    tile,
+    traverse,
+    write_samples,
+)
 
 
 def binary() -> VAE:
@@ -224,3 +239,106 @@ def test_nine_digits_are_those_of_a_float():
     x = torch.tensor([45.423728942871094, 1e-12, -1 / 3])
     assert nine_digits(x).tolist() == [45.4237289, float(f"{x[1].item():.9g}"), -0.333333343]
     assert torch.equal(nine_digits(x).float(), x)
+
+
+# --- along geodesics -------------------------------------------------------------------------------------------------
+
+
+class ItsMean(nn.Module):
+    """N(h, 1), so that E[x|z] is what the decoder says."""
+
+    def forward(self, h: torch.Tensor) -> Independent:
+        return Independent(Normal(h, 1.0), 1)
+
+
+class Beside(nn.Module):
+    """A decoder that says z, and the context behind it."""
+
+    def forward(self, z: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        return z if context is None else torch.cat([z, context], -1)
+
+
+def shown(posterior: nn.Module, prior: nn.Module | None = None) -> VAE:
+    """A model with E[x|z] = z."""
+    encoder = nn.Linear(3, posterior.size)
+    model = VAE(encoder=encoder, posterior=posterior, prior=prior, decoder=Beside(), likelihood=ItsMean())
+    return model.double()
+
+
+def mixed() -> VAE:
+    """e2, a hyperboloid of two dimensions and the unit circle; z has 2 + 3 + 2 numbers."""
+    h = posteriors.WrappedNormal(2, Curvature(-2.0), ambient=True)
+    return shown(posteriors.Product([posteriors.DiagNormal(2), h, posteriors.VonMisesFisher(1)]))
+
+
+def test_the_way_between_latents_is_straight_where_they_are_flat() -> None:
+    a, b = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[3.0, -2.0], [1.0, 1.0]])
+    model = shown(posteriors.DiagNormal(2))
+    x = interpolate(model, a, b, 5)
+    assert x.shape == (2, 5, 2)
+    t = torch.linspace(0, 1, 5).double()[:, None]
+    torch.testing.assert_close(x[0], (1 - t) * a[0] + t * b[0])
+    torch.testing.assert_close(interpolate(model, a[1], b[1], 5), x[1])
+    assert model.training
+
+
+def test_the_way_between_latents_is_an_arc_on_a_sphere() -> None:
+    a, b = torch.tensor([2.0, 0.0, 0.0]), torch.tensor([0.0, 0.5, 0.0])  # put onto the sphere first
+    x = interpolate(shown(posteriors.VonMisesFisher(2)), a, b, 4)
+    angle = torch.linspace(0, math.pi / 2, 4, dtype=torch.float64)
+    torch.testing.assert_close(x, torch.stack([angle.cos(), angle.sin(), 0 * angle], -1), rtol=0, atol=1e-12)
+
+
+def test_the_way_through_a_product_is_each_part_s_own() -> None:
+    circle = lambda angle: [math.cos(angle), math.sin(angle)]  # noqa: E731
+    line = lambda d: [math.cosh(d * 2**0.5) / 2**0.5, math.sinh(d * 2**0.5) / 2**0.5, 0.0]  # noqa: E731
+    a = torch.tensor([0.0, 1.0, *line(-0.5), *circle(3.0)], dtype=torch.float64)
+    b = torch.tensor([1.0, 1.0, *line(0.7), *circle(3.6)], dtype=torch.float64)
+    x = interpolate(mixed(), a, b, 5)
+    quarter = torch.tensor([0.25, 1.0, *line(-0.2), *circle(3.15)], dtype=torch.float64)
+    torch.testing.assert_close(x[1], quarter, rtol=1e-12, atol=1e-12)
+
+
+def test_walks_go_in_every_direction_of_every_part() -> None:
+    circle = lambda angle: [math.cos(angle), math.sin(angle)]  # noqa: E731
+    origin = [0.5**0.5, 0.0, 0.0]
+    z = torch.tensor([1.0, 2.0, *origin, *circle(1.0)], dtype=torch.float64)
+    lengths = torch.tensor([-0.5, 0.0, 0.5], dtype=torch.float64)
+    x = traverse(mixed(), z, lengths)
+    assert x.shape == (5, 3, 7)
+    torch.testing.assert_close(x[:, 1], z.expand(5, -1), rtol=0, atol=1e-14)
+    assert x[1, 2, :2].tolist() == [1.0, 2.5]
+    far = [math.cosh(0.5 * 2**0.5) / 2**0.5, math.sinh(0.5 * 2**0.5) / 2**0.5]
+    torch.testing.assert_close(x[2, 2, 2:5], torch.tensor([far[0], far[1], 0.0]).double(), rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(x[3, 2, 2:5], torch.tensor([far[0], 0.0, far[1]]).double(), rtol=1e-7, atol=1e-7)
+    ends = torch.tensor([circle(0.5), circle(1.5)], dtype=torch.float64)
+    torch.testing.assert_close(x[4, ::2, 5:].sort(0).values, ends.sort(0).values, rtol=1e-12, atol=1e-12)
+    assert torch.equal(x[4, :, :5], z[:5].expand(3, -1))  # the other parts stay
+
+
+def test_contexts_go_along() -> None:
+    model, c = shown(posteriors.DiagNormal(1)), torch.tensor([[7.0], [8.0]])
+    x = interpolate(model, torch.zeros(2, 1), torch.ones(2, 1), 3, context=c)
+    assert x[..., 1].tolist() == [[7.0] * 3, [8.0] * 3]
+    assert traverse(model, torch.zeros(1), torch.ones(4), context=c[:1])[..., 1].tolist() == [[7.0] * 4]
+
+
+def test_latents_that_are_none_are_refused() -> None:
+    model = shown(posteriors.DiagNormal(2))
+    with pytest.raises(UserError, match="at least two"):
+        interpolate(model, torch.zeros(2), torch.zeros(2), 1)
+    with pytest.raises(UserError, match=r"shape \(2,\)"):
+        interpolate(model, torch.zeros(3), torch.zeros(2))
+    with pytest.raises(UserError, match="the one latent"):
+        traverse(model, torch.zeros(4, 2), torch.ones(3))
+
+
+def test_draws_of_curved_models_are_of_their_prior() -> None:
+    """E[x|z] = z here: on the unit sphere and uniform; on the ball |to_frame(0, z)| is that of the prior's normal law."""
+    x = draw_samples(shown(posteriors.VonMisesFisher(2), priors.UniformSphere(2)), 4000)
+    torch.testing.assert_close(x.norm(dim=-1), torch.ones(4000).double(), rtol=1e-12, atol=0)
+    assert x.mean(0).abs().max() < 4 / math.sqrt(3 * 4000)
+    kappa = Curvature(-1.0)
+    x = draw_samples(shown(posteriors.WrappedNormal(2, kappa), priors.WrappedNormal(2, kappa, 0.5)), 4000)
+    r2 = (2 * x.norm(dim=-1).atanh()).square() / 0.25  # chi squared with two degrees of freedom
+    assert abs(r2.mean().item() - 2) < 4 * 2 / math.sqrt(4000)

@@ -1,4 +1,4 @@
-"""New data from a model (floor 7): drawing it, given a context or none, and writing it as a picture or a table."""
+"""New data from a model (floor 7): drawing it, walking between latents, and writing it as a picture or a table."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from logpx.data import Cells, Column, columns_in, given_context, pairs_in
+from logpx.distributions import Space, spaces, spaces_of
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.model import VAE
@@ -31,6 +32,79 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, conte
     with at_rest(model, seed):
         _, px = model.sample(n, context)
         return px.sample() if draw else px.mean
+
+
+# --- along geodesics of the latent space ------------------------------------------------------------------------------
+
+
+def latent_spaces(model: VAE) -> list[Space]:
+    """The flat or curved spaces whose product z lives in, as the posterior family has them."""
+    like, size = next(model.parameters()), model.posterior.size
+    assert isinstance(size, int)
+    with at_rest(model):
+        return spaces_of(model.posterior(like.new_zeros(1, size)))
+
+
+def interpolate(model: VAE, a: Tensor, b: Tensor, steps: int = 11, *, context: Tensor | None = None) -> Tensor:
+    """E[x|z] at `steps` points of the way from a to b, ends included: (steps, *shape), or (N, steps, *shape) of N pairs.
+
+    a, b     latents (D,) or (N, D). The way is the geodesic, at constant speed: a straight line where z is flat, an arc
+             of a great circle on a sphere, part by part in a product of spaces (Shoemake 1985 for the sphere). Points that
+             are not on a curved space, such as the mean of a few, are first put onto it.
+    context  (1, C) or (N, C), what a conditional model is given.
+
+    Raises UserError for fewer than two steps, and for a and b that are no latents of this model.
+    """
+    if steps < 2:
+        raise UserError(f"{steps} steps: a way from a to b has at least two, its ends.")
+    found = latent_spaces(model)
+    a, b = (
+        torch.cat([space.onto(space.of(z)) for space in found], -1) for z in (_latents(model, a), _latents(model, b))
+    )
+    z = spaces.geodesic(found, a, b, torch.linspace(0, 1, steps, dtype=a.dtype)).movedim(0, -2)
+    return _means(model, z, None if context is None else context.unsqueeze(-2))
+
+
+def traverse(model: VAE, z: Tensor, lengths: Tensor, *, context: Tensor | None = None) -> Tensor:
+    """E[x|z] along every direction of the latent space in turn, (n, T, *shape), n its dimensions.
+
+    z        (D,), the latent that all walks pass through, at length 0; put onto the space as `interpolate` does.
+    lengths  (T,), signed distances from z along the geodesic in the i-th direction of the frame at z, which on a flat
+             space is the i-th axis: z_i + length. A part of the latent moves alone. On a sphere of curvature kappa a walk
+             is back where it began after 2 pi/sqrt(kappa).
+    context  (1, C), what a conditional model is given.
+
+    Raises UserError for a z that is no latent of this model.
+    """
+    found, z = latent_spaces(model), _latents(model, z)
+    if z.ndim != 1:
+        raise UserError(
+            f"z has shape {tuple(z.shape)}: give the one latent that the walks pass through, of shape (D,)."
+        )
+    walks = [space.put(space.walk(space.onto(space.of(z)), i, lengths), z) for space in found for i in range(space.n)]
+    return _means(model, torch.stack(walks), context)
+
+
+def _latents(model: VAE, z: Tensor) -> Tensor:
+    """z where the model lives, in its type."""
+    like, D = next(model.parameters()), model.posterior.dim
+    if z.ndim not in (1, 2) or z.shape[-1] != D:
+        raise UserError(f"Latents of this model have shape ({D},) or (N, {D}), and these {tuple(z.shape)}.")
+    return z.to(like.device, like.dtype)
+
+
+def _means(model: VAE, z: Tensor, context: Tensor | None, at_once: int = 512) -> Tensor:
+    """E[x|z] of z (..., D), decoded a piece at a time."""
+    rows = z.flatten(0, -2).split(at_once)
+    given: Sequence[Tensor | None] = [None] * len(rows)
+    if context is not None:
+        given = context.to(z).expand(*z.shape[:-1], -1).flatten(0, -2).split(at_once)
+    with at_rest(model):
+        x = torch.cat([model.decode(piece, c).mean for piece, c in zip(rows, given, strict=True)])
+    return x.unflatten(0, z.shape[:-1])
+
+
+# --- contexts ---------------------------------------------------------------------------------------------------------
 
 
 def few(n: int) -> str:

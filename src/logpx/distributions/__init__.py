@@ -10,6 +10,7 @@ from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal
+from logpx.distributions.spaces import Space, spaces_of
 from logpx.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from logpx.distributions.table import Columns
 from logpx.distributions.wrapped import WrappedNormal
@@ -28,6 +29,7 @@ __all__ = [
     "PowerSpherical",
     "ProductOf",
     "RiemannianNormal",
+    "Space",
     "StudentT",
     "UniformSphere",
     "VonMisesFisher",
@@ -39,4 +41,5 @@ __all__ = [
     "kinds",
     "kl_by_dimension",
     "log_prob_by_element",
+    "spaces_of",
 ]

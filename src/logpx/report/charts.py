@@ -195,15 +195,19 @@ def cloud(
 ) -> str:
     """Points (N, 2) in a square; with labels one colour for each and its name at the median of its points."""
     x, y = square_axes(ranges)
-    size = 2.2 if len(points) > 3000 else 3.0 if len(points) > 600 else 4.0
-    inner = under + _dots(points, x, y, labels, names, size, quiet) + over
+    inner = under + colour_dots(points, x, y, labels, names, dot_size(len(points)), quiet) + over
     body = (
         left_axis(y, x)
         + bottom_axis(x, y)
         + f'<svg x="40" y="6" width="400" height="400" viewBox="40 6 400 400">{inner}</svg>'
     )
     body += text(440, 438, axes[0], "end") + text(0, 14, axes[1])
-    return svg(446, 442 if axes[0] else 428, body + _class_names(points, x, y, labels, names), alt)
+    return svg(446, 442 if axes[0] else 428, body + class_names(points, x, y, labels, names), alt)
+
+
+def dot_size(n: int) -> float:
+    """Smaller where there are many."""
+    return 2.2 if n > 3000 else 3.0 if n > 600 else 4.0
 
 
 def square_axes(ranges: tuple[Range, Range]) -> tuple[Axis, Axis]:
@@ -213,10 +217,10 @@ def square_axes(ranges: tuple[Range, Range]) -> tuple[Axis, Axis]:
 
 def dots(points: Tensor, x: Axis, y: Axis) -> str:
     """Points (N, 2) that stay in the background."""
-    return _dots(points, x, y, None, (), 3.0, True)
+    return colour_dots(points, x, y, None, (), 3.0, True)
 
 
-def _dots(
+def colour_dots(
     points: Tensor, x: Axis, y: Axis, labels: Tensor | None, names: Sequence[str], size: float, quiet: bool
 ) -> str:
     """Coloured points are drawn in five layers of all classes, so that no class lies on top of the others."""
@@ -236,16 +240,22 @@ def _path(points: Tensor, x: Axis, y: Axis) -> str:
     return "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in inside)
 
 
-def _class_names(points: Tensor, x: Axis, y: Axis, labels: Tensor | None, names: Sequence[str]) -> str:
+def class_names(
+    points: Tensor, x: Axis, y: Axis, labels: Tensor | None, names: Sequence[str], ring: float | None = None
+) -> str:
+    """The name of each class at the median of its points, or at radius `ring` in its direction."""
     if labels is None or len(kinds := labels.unique().tolist()) > CLASSES:
         return ""
     placed: list[tuple[float, float, str]] = []
     for k in kinds:
-        a, b = points[labels == k].median(0).values.tolist()
+        middle = points[labels == k].median(0).values
+        a, b = (middle if ring is None else ring * middle / middle.norm().clamp_min(1e-9)).tolist()
         u, v, name = x(a), y(b) + 4, name_of(k, names)[:16]
+        lowest = v + 24
         while any(abs(v - w) < 13 and abs(u - t) < 4 * (len(name) + len(other)) for t, w, other in placed):
             v += 3  # downwards until no other name is in the way
-        placed.append((u, v, name))
+        if v <= lowest:  # further off, it would name other points: the legend has them all
+            placed.append((u, v, name))
     return "".join(text(u, v, name, "label") for u, v, name in placed)
 
 
@@ -300,13 +310,25 @@ def heat(uri: str) -> str:
 # --- bars ------------------------------------------------------------------------------------------------------------
 
 
-def bars(heights: Sequence[float], names: Sequence[str], on: Sequence[bool], alt: str, unit: str) -> str:
-    """Columns with a hover title each; those that are not `on` are hollow."""
+def bars(
+    heights: Sequence[float],
+    names: Sequence[str],
+    on: Sequence[bool],
+    alt: str,
+    unit: str,
+    errors: Sequence[float] = (),
+) -> str:
+    """Columns with a hover title each; those that are not `on` are hollow; `errors` are drawn to either side of the tops."""
     slot = min(max(640 / len(heights), 5), 44)
-    x, y = Axis(0, len(heights), 46, 46 + slot * len(heights)), Axis(0, max(*heights, 1e-6) * 1.05, 168, 24)
+    tops = [h + e for h, e in zip(heights, errors or [0.0] * len(heights), strict=True)]
+    x, y = Axis(0, len(heights), 46, 46 + slot * len(heights)), Axis(0, max(*tops, 1e-6) * 1.05, 168, 24)
     columns = "".join(
         _column(x(i) + slot * 0.14, slot * 0.72, y(max(h, 0)), y.start, f"{n}: {number(h, 3)}", a)
         for i, (h, n, a) in enumerate(zip(heights, names, on, strict=True))
+    )
+    columns += "".join(
+        line(x(i + 0.5), y(h - e), x(i + 0.5), y(h + e), "whisker")
+        for i, (h, e) in enumerate(zip(heights, errors, strict=False))
     )
     every = max(1, math.ceil(20 / slot))
     marks = "".join(text(x(i + 0.5), 184, n, "middle") for i, n in enumerate(names) if i % every == 0)

@@ -16,20 +16,22 @@ SIDE, WALK, WALKS, BARS, FRAMES = 20, 11, 10, 100, 48
 
 def plane(s: Subject) -> Section | None:
     """Two latents: where the rows lie, what the decoder makes of the plane, and how it came about."""
-    if s.dim != 2:
+    if s.dim != 2 or not s.is_euclidean:
         return None
     ranges = charts.square_range(s.means)
     shown = [_map(s, ranges), _decoded(s, ranges)]
     parts = [(p, c) for p, c in shown if p]
-    html = lede(_plane_sentence(s)) + (charts.legend(s.labels, s.classes) if s.labels is not None else "")
+    html = lede(points_sentence(s)) + (charts.legend(s.labels, s.classes) if s.labels is not None else "")
     html += side_by_side([figure(p, c, "scatter") for p, c in parts])
-    moving, films = _film(s)
+    moving, films = moving_map(s)
     return Section("Latent space", f'<div class="scatter">{html}</div>{moving}', (*(p for p, _ in parts), *films))
 
 
-def _plane_sentence(s: Subject) -> str:
+def points_sentence(s: Subject) -> str:
+    """What a point in a map of the latent space is."""
     coloured = ", coloured by class" if s.labels is not None else ""
-    what = "posterior mean E[<i>z</i>|<i>x</i>]" if s.centres == "posterior means" else "code <i>z</i> = f(<i>x</i>)"
+    mean = "posterior mean E[<i>z</i>|<i>x</i>]" if s.is_euclidean else "Fréchet mean of <i>q</i>(<i>z</i>|<i>x</i>)"
+    what = mean if s.centres == "posterior means" else "code <i>z</i> = f(<i>x</i>)"
     return f"Each point is the {what} of one of {len(s.means):,} {s.rows}{coloured}."
 
 
@@ -44,7 +46,7 @@ def _map(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture, str]:
 
 def _decoded(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture | None, str]:
     """The plane decoded on a grid: of prior quantiles where the prior is normal, else over the posterior means."""
-    if not s.is_euclidean or not (s.is_image or s.is_plane):
+    if not (s.is_image or s.is_plane):
         return None, ""
     across, up = _marks(ranges[0], SIDE, s.is_standard), _marks(ranges[1], SIDE, s.is_standard)
     how = "quantiles of the prior" if s.is_standard else f"the range of the {s.centres}"
@@ -77,8 +79,11 @@ def _decoded_mesh(s: Subject, across: Tensor, up: Tensor) -> Picture:
     return Picture("decoded.svg", charts.cloud(s.points, ranges, alt, over=drawn, quiet=True), alt)
 
 
-def _film(s: Subject) -> tuple[str, tuple[Picture, ...]]:
-    """The plane over the epochs; whoever prefers less motion sees the last frame."""
+def moving_map(s: Subject, rim: tuple[Range, Range, float] | None = None) -> tuple[str, tuple[Picture, ...]]:
+    """The plane over the epochs; whoever prefers less motion sees the last frame.
+
+    rim  the ranges of a disk about 0 and its radius, which is then drawn.
+    """
     path = s.run.folder and s.run.folder / "latents.safetensors"
     if not path or not path.exists():
         return "", ()
@@ -88,8 +93,8 @@ def _film(s: Subject) -> tuple[str, tuple[Picture, ...]]:
         return "", ()
     kept = charts.thinned(len(frames), FRAMES)
     frames, epochs = frames[kept], [epochs[i] for i in kept]
-    last = frames[len(frames) // 3 :].flatten(0, 1)
-    moving, still = pictures.animation(frames, epochs, labels, charts.square_range(last, 0.1))
+    x, y, R = rim or (*charts.square_range(frames[len(frames) // 3 :].flatten(0, 1), 0.1), None)
+    moving, still = pictures.animation(frames, epochs, labels, (x, y), R)
     alt = f"The latent plane from epoch {epochs[0]} to epoch {epochs[-1]}, ending in the last"
     film, rest = Picture("latents.webp", moving, alt), Picture("latents-last.png", still, alt)
     rows = "held-out" if len(s.data.held_out) else "training"
@@ -105,9 +110,11 @@ def _film(s: Subject) -> tuple[str, tuple[Picture, ...]]:
 
 def single(s: Subject) -> Section | None:
     """One latent: its distribution, and the data along it."""
-    if s.dim != 1:
+    if s.dim != 1 or (s.spaces and s.spaces[0].kappa > 0):
         return None
     z = s.means[:, 0]
+    if not s.is_euclidean and s.spaces:  # a curved line is one by distance from 0
+        z = s.spaces[0].towards(s.spaces[0].origin(s.means), s.means)[:, 0]
     edges = (z.quantile(0.001).item(), z.quantile(0.999).item())
     rows = s.labels if s.labels is not None else torch.zeros(len(z), dtype=torch.int64)
     kinds = rows.unique().tolist()
@@ -180,7 +187,7 @@ def at_work(s: Subject) -> Section | None:
     alt = f"{used.active} of {s.dim} latent dimensions are active; the largest has {value.max():.2f} {unit}"
     content = charts.bars([value[i].item() for i in order], [str(i) for i in order], on, alt, unit)
     picture = Picture("usage.svg", content, alt)
-    html = lede(_usage_sentence(s.dim, used.active, used.kl)) + _fitted(figure(picture), len(order))
+    html = lede(_usage_sentence(s.dim, used.active, used.kl)) + fitted(figure(picture), len(order))
     return Section("Who is at work in z", html, (picture,))
 
 
@@ -199,7 +206,7 @@ def _usage_sentence(dim: int, active: int, kl: Tensor | None) -> str:
     return f"<strong>{active} of {dim} active</strong> ({verdict}): {what}. {rule}{cut}"
 
 
-def _fitted(html: str, n: int) -> str:
+def fitted(html: str, n: int) -> str:
     """Few bars stay small; many scroll sideways on a narrow screen."""
     width = f'style="max-width:{max(180, min(52 + 44 * n, 720))}px"'
     return f"<div {width}>{html}</div>" if n < 14 else f'<div class="scroll" {width}>{html}</div>'

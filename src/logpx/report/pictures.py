@@ -23,11 +23,11 @@ def png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def tiled(images: Tensor, columns: int, *, gap: int = 6, band: int = 0, tile: int = 84) -> bytes:
+def tiled(images: Tensor, columns: int, *, gap: int = 6, band: int = 0, tile: int = 84, ends: bool = False) -> bytes:
     """Images (N, C, H, W) in [0, 1] as a PNG of so many columns, each about `tile` pixels wide.
 
     Transparent gaps lie between the images, and in them where a pixel is missing (nan); after every `band` rows the gap
-    is wider.
+    is wider, and so it is, with `ends`, beside the first and the last column.
     """
     scale = max(1, round(tile / max(images.shape[2:])))
     seen = (~images.isnan().any(1, keepdim=True)).mul(255).to(torch.uint8)
@@ -37,12 +37,14 @@ def tiled(images: Tensor, columns: int, *, gap: int = 6, band: int = 0, tile: in
     N, C, H, W = images.shape
     rows = range(-(-N // columns))
     top = [r * (H + gap) + (3 * gap * (r // band) if band else 0) for r in rows]
-    sheet = torch.zeros(C + 1, top[-1] + H, columns * (W + gap) - gap, dtype=torch.uint8)
+    wider = 4 * gap * ends
+    left = [c * (W + gap) + wider * ((c > 0) + (c == columns - 1)) for c in range(columns)]
+    sheet = torch.zeros(C + 1, top[-1] + H, left[-1] + W, dtype=torch.uint8)
     for i, image in enumerate(images):
-        y, x = top[i // columns], i % columns * (W + gap)
+        y, x = top[i // columns], left[i % columns]
         sheet[:C, y : y + H, x : x + W] = image
         sheet[C, y : y + H, x : x + W] = seen[i, 0]
-    return png(_image(sheet if gap else sheet[:C]))
+    return png(_image(sheet if gap or not bool(seen.all()) else sheet[:C]))
 
 
 def _image(planes: Tensor) -> Image.Image:
@@ -61,12 +63,17 @@ def tint(density: Tensor, top: float, size: int = 400) -> bytes:
 
 
 def animation(
-    frames: Tensor, epochs: list[int], labels: Tensor | None, ranges: tuple[Range, Range]
+    frames: Tensor, epochs: list[int], labels: Tensor | None, ranges: tuple[Range, Range], rim: float | None = None
 ) -> tuple[bytes, bytes]:
-    """Frames (E, N, 2) over fixed axes: an animated WebP that rests on its last frame, and that frame as a PNG."""
+    """Frames (E, N, 2) over fixed axes: an animated WebP that rests on its last frame, and that frame as a PNG.
+
+    rim  the radius of a circle about 0 that is drawn around the points.
+    """
     x, y = Axis(*ranges[0], 0, 2 * SIZE), Axis(*ranges[1], 2 * SIZE, 0)
     colours = _colours(labels, frames.shape[1])
-    drawn = [_frame(points, colours, f"epoch {e}", x, y) for points, e in zip(frames.tolist(), epochs, strict=True)]
+    drawn = [
+        _frame(points, colours, f"epoch {e}", x, y, rim) for points, e in zip(frames.tolist(), epochs, strict=True)
+    ]
     duration = [140] * (len(drawn) - 1) + [2500]
     buffer = io.BytesIO()
     drawn[0].save(
@@ -97,10 +104,14 @@ def _colour(k: int) -> str:
     return "#{:02x}{:02x}{:02x}".format(*halves)
 
 
-def _frame(points: list[list[float]], colours: list[str], words: str, x: Axis, y: Axis) -> Image.Image:
+def _frame(
+    points: list[list[float]], colours: list[str], words: str, x: Axis, y: Axis, rim: float | None
+) -> Image.Image:
     """One frame, drawn at twice its size and reduced: smooth edges."""
     picture = Image.new("RGBA", (2 * SIZE, 2 * SIZE), (0, 0, 0, 0))
     pen = ImageDraw.Draw(picture)
+    if rim is not None:
+        pen.ellipse((x(-rim), y(rim), x(rim), y(-rim)), outline=INK, width=2)
     for (a, b), colour in zip(points, colours, strict=True):
         u, v = x(a), y(b)
         pen.ellipse((u - 4, v - 4, u + 4, v + 4), fill=colour)

@@ -35,6 +35,7 @@ svg .spot.t { fill: var(--second); }
 svg .spot.h { fill: var(--accent); }
 svg .bar { fill: var(--accent); }
 svg .bar.off { fill: var(--line); stroke: var(--faint); stroke-width: .5; }
+svg .whisker { stroke: var(--ink); stroke-width: 1.25; }
 svg .area { fill: var(--second); fill-opacity: .35; }
 svg .mesh { stroke: var(--accent); stroke-opacity: .75; }
 svg .dots { stroke-linecap: round; stroke: var(--accent); }

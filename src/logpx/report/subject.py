@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from logpx.data import Data, Split
-from logpx.distributions import is_density, is_euclidean
+from logpx.distributions import Space, is_density, is_euclidean, spaces, spaces_of
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, Usage, usage
 from logpx.model import VAE, Batch
@@ -80,11 +80,11 @@ class Subject:
 
     @cached_property
     def means(self) -> Tensor:
-        """Posterior means of the first 10,000 rows, (N, D)."""
+        """Posterior means of the first 10,000 rows, (N, D): points of the space, on curved ones the Frechet means."""
         generator, step = self._generator(), self._at_once
         top = min(len(self.split), POINTS)
         pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
-        return torch.cat([self.encode(batch).mean.cpu().float() for batch in pieces])
+        return torch.cat([spaces.centres(self.encode(batch)).cpu().float() for batch in pieces])
 
     @property
     def centres(self) -> str:
@@ -170,6 +170,25 @@ class Subject:
     def is_euclidean(self) -> bool:
         """Whether every z is a latent, so that one may walk along an axis."""
         return is_euclidean(self.q)
+
+    @cached_property
+    def spaces(self) -> list[Space]:
+        """The parts of the latent space; none where its geometry is not known."""
+        try:
+            return spaces_of(self.q)
+        except UserError:
+            return []
+
+    @property
+    def is_one_flat(self) -> bool:
+        """Whether z is a vector of one flat space, and no product of several."""
+        return self.is_euclidean and len(self.spaces) == 1
+
+    def prior_of(self, i: int) -> Distribution | None:
+        """p(z_i) of the i-th part, one law."""
+        if self.prior is None or len(parts := spaces.parts_of(self.prior)) != len(self.spaces):
+            return None
+        return parts[i]
 
     @cached_property
     def usage(self) -> Usage | None:

@@ -3,6 +3,7 @@
 import torch
 
 from logpx.data import Data, Split, check_seen
+from logpx.distributions.spaces import check_same_space
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.likelihoods import check_support
@@ -58,6 +59,8 @@ def _check_shapes(method: Method, batch: Batch) -> None:
             f"The encoder emits {tuple(params.shape[1:])} per point; {_name(model.posterior)} needs ({size},)."
         )
     q = model.posterior(params)
+    if model.has_evidence and model.prior is not None:
+        check_same_space(q, model.prior(batch.context))
     try:
         h = model.emit_from(q.sample((1,)), batch.context)
     except RuntimeError as error:
