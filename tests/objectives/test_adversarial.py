@@ -338,3 +338,11 @@ def test_a_critic_serves_a_model_in_double_precision():
         Method(model(posteriors.Deterministic), objective, Training(epochs=1)), data, precision="float64", show=False
     )
     assert math.isfinite(run.rows[-1]["train"]["critic"])
+
+
+def test_the_factor_critic_refuses_coordinates_that_cannot_vary_alone():
+    z = torch.nn.functional.normalize(torch.randn(1, 8, 3), dim=-1)
+    q = posteriors.VonMisesFisher(2)(z[0])
+    draw = Draw(Batch(torch.zeros(8, 2)), q, lambda: q, z, None, q)
+    with pytest.raises(UserError, match="flat space"):
+        FactorCritic(nn.Linear(3, 1)).value(draw)

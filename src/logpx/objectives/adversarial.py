@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from logpx.distributions import is_euclidean
+from logpx.errors import UserError
 from logpx.model import Draw
 from logpx.objectives.base import Objective, Terms, positive
 from logpx.objectives.penalties import from_prior, log_prior
@@ -76,6 +78,8 @@ class FactorCritic(Objective):
         self.network = _hired(network, rate)
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
+        if not is_euclidean(d.q):
+            raise UserError("The total correlation is of coordinates that may vary alone: take latents on a flat space.")
         z, other = d.z[0], d.q.sample()  # (B, D)
         total = _judged(self.network, z, held=True).mean()
         joint, product = _judged(self.network, z.detach()), _judged(self.network, each_in_its_own_order(other))

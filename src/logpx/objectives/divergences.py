@@ -95,7 +95,7 @@ class SlicedWasserstein(Objective):
 
     The batch's codes and as many prior draws are projected on `directions` random unit vectors, new ones each step, and
     paired in sorted order. A batch of n says that equal laws are apart by O(1/n), in one dimension; it is not unbiased.
-    It takes codes with or without a density. No bound on log p(x) remains.
+    It takes codes with or without a density, and compares coordinates on a curved space. No bound on log p(x) remains.
     """
 
     def __init__(self, directions: int = 50, order: Literal[1, 2] = 2) -> None:

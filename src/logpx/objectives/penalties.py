@@ -61,7 +61,7 @@ class MMD(Objective):
     imq  the sum over s in {.1, .2, .5, 1, 2, 5, 10} of C/(C + |a - b|^2), C = 2 d sigma^2 s, sigma the prior's own;
     rbf  exp(-|a - b|^2 / (2 l^2)), l = `width`, or the median distance of the batch's codes and prior draws if None.
     Its mean is 0 where the laws are equal, so a batch's value may be negative. It takes codes with or without a
-    density. A batch of one row has no pair, says nothing, and counts as 0.
+    density; on a curved space it compares coordinates. A batch of one row has no pair, says nothing, and counts as 0.
     """
 
     def __init__(self, kernel: KernelName = "imq", *, sigma: float = 1.0, width: float | None = None) -> None:
