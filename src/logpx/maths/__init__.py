@@ -22,9 +22,11 @@ from logpx.maths.kernels import (
 from logpx.maths.special import (
     LOG_2PI,
     bernoulli_log_prob,
+    bessel_ratio,
     continuous_bernoulli_icdf,
     continuous_bernoulli_log_norm,
     continuous_bernoulli_mean,
+    log_bessel_i,
     log_mean_exp,
     log_power_mean,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "SCALES",
     "Kernel",
     "bernoulli_log_prob",
+    "bessel_ratio",
     "continuous_bernoulli_icdf",
     "continuous_bernoulli_log_norm",
     "continuous_bernoulli_mean",
@@ -43,6 +46,7 @@ __all__ = [
     "generalized_pareto_shape",
     "inverse_multiquadratic",
     "jensen_shannon_at",
+    "log_bessel_i",
     "log_mean_exp",
     "log_power_mean",
     "median_distance",

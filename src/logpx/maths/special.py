@@ -1,10 +1,12 @@
-"""Log-space means and the laws of a pixel from its logit (floor 0): Bernoulli, continuous Bernoulli."""
+"""Special functions (floor 0): means in log space, the laws of a pixel from its logit, Bessel functions (see bessel.py)."""
 
 import math
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from logpx.maths.bessel import bessel_ratio, log_bessel_i  # noqa: F401 - named with the others
 
 LOG_2PI = math.log(2 * math.pi)
 
