@@ -1,7 +1,7 @@
 """Networks, modules from tensor to tensor (floor 2). None knows what its output parametrises."""
 
 from logpx.networks.codes import Coded, Dictionary, TopK
-from logpx.networks.curved import Curvature, Geodesic, Tangent
+from logpx.networks.curved import Ambient, Curvature, Geodesic
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
@@ -9,6 +9,7 @@ from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, 
 __all__ = [
     "MLP",
     "Activation",
+    "Ambient",
     "Coded",
     "ConvDecoder",
     "ConvEncoder",
@@ -25,7 +26,6 @@ __all__ = [
     "Shape",
     "Spread",
     "TableFeatures",
-    "Tangent",
     "TopK",
     "behind_features",
     "flat",

@@ -117,12 +117,14 @@ class Geodesic(nn.Module):
         return manifolds.arsin_k(x, kappa)
 
 
-class Tangent(nn.Module):
-    """Points of a product of spaces as a network had better read them: v_i with z_i = exp_0(v_i/2), |v_i| = d(0, z_i).
+class Ambient(nn.Module):
+    """Points of a product of spaces as a network reads them: (lambda z_i, lambda |z_i|^2), in one more dimension each.
 
     One part for each (dimensions, curvature) of `parts`, z_i in stereographic coordinates; curvature None leaves the part
-    as it is, and so is what comes behind the last. On a sphere the coordinates z_i run to infinity opposite 0, whereas
-    |v_i| <= pi R; at curvature 0 v_i = 2 z_i, the point in units of distance.
+    as it is, and so is what comes behind the last. With ambient coordinates x it is (x', sign(kappa) R (R - x_0)), which
+    has a limit at curvature 0, a paraboloid over 2 z_i: smooth in kappa, and finite opposite 0 on a sphere, where z_i is
+    not. p(x|z) then depends on the curvature, and the data have a say in it: to a network that reads log_0 z_i, a wrapped
+    normal prior of any kappa <= 0 is the same normal law.
     """
 
     def __init__(self, parts: Sequence[tuple[int, Curvature | None]]) -> None:
@@ -133,5 +135,7 @@ class Tangent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts: list[Any] = list(x.split([*self.dims, x.shape[-1] - sum(self.dims)], -1))
         for i, curvature in self.curvatures.items():
-            parts[int(i)] = 2 * manifolds.log_at_0(parts[int(i)], curvature())
+            z = parts[int(i)]
+            stretch = manifolds.conformal_factor(z, curvature()).unsqueeze(-1)
+            parts[int(i)] = torch.cat([stretch * z, stretch * z.square().sum(-1, keepdim=True)], -1)
         return torch.cat(parts, -1)

@@ -12,7 +12,7 @@ from logpx import likelihoods, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.networks import Curvature, Geodesic, Tangent
+from logpx.networks import Ambient, Curvature, Geodesic
 from logpx.recipes.base import Network, Sigma, assemble, elbo, recipe
 from logpx.recipes.types import Positive
 from logpx.train import Method, Training
@@ -113,7 +113,7 @@ def mixed_curvature_vae(
     max E_q [log p(x|z) + log p(z) - log q(z|x)],  z = (z_1, ..., z_m) in a product of spaces, q and p products of normal laws.
 
     Each space, such as e2 or h2, has a curvature of its own; that of u is learned from 0 on and takes the sign it likes. The
-    decoder receives points of p, d and u as tangent vectors at 0, which stay finite.
+    decoder reads every curved part in ambient coordinates, of n + 1 numbers.
 
     signature: spaces with their dimensions: e flat, h hyperboloid, s sphere, p Poincare ball, d projected sphere, u universal
     curvature: |kappa| of h, s, p and d, or where it starts
@@ -130,7 +130,8 @@ def mixed_curvature_vae(
     if any(space.kappa and not space.ambient for space in spaces):
         name, linear = _first_layer(model)
         read = [(n + ambient, None if ambient else kappa) for n, kappa, ambient in spaces]
-        model.decoder.set_submodule(name, nn.Sequential(Tangent(read), linear))
+        wider = nn.Linear(linear.in_features + sum(kappa is not None for _, kappa in read), linear.out_features)
+        model.decoder.set_submodule(name, nn.Sequential(Ambient(read), wider))
     return Method(model, elbo(warmup), Training(batch_size=100))
 
 
