@@ -41,12 +41,39 @@ def linear_by_scipy(x: np.ndarray) -> np.ndarray:
     return stats.multivariate_normal.logpdf(x, mu, w @ w.T + 0.25 * np.eye(10))
 
 
+def rotated(d: int) -> np.ndarray:
+    """A whole rotation whose first d columns are the embedding."""
+    q = np.linalg.svd(module.embedding(d))[0]
+    return np.concatenate([module.embedding(d), q[:, d:]], 1)
+
+
+def sphere_10_by_scipy(x: np.ndarray) -> np.ndarray:
+    y = x @ rotated(3)
+    return sphere_by_scipy(y[:, :3]) + stats.norm.logpdf(y[:, 3:], scale=0.1).sum(1)
+
+
+def plane_by_scipy(x: np.ndarray) -> np.ndarray:
+    q = module.embedding(2)
+    return stats.multivariate_normal.logpdf(x, np.zeros(10), q @ q.T + 0.01 * np.eye(10))
+
+
+def branching_by_scipy(x: np.ndarray) -> np.ndarray:
+    """A mixture of normals whose scales the columns' own have divided."""
+    nodes, scale = module.tree_nodes(0)[0], np.sqrt(module.tree_nodes(0)[0].var(0) + 0.2)
+    centres = (nodes - nodes.mean(0)) / scale
+    each = [stats.norm.logpdf(x, c, math.sqrt(0.2) / scale).sum(1) for c in centres]
+    return logsumexp(each, axis=0) - math.log(127)
+
+
 JUDGES = {
     "linear-gaussian": linear_by_scipy,
     "mixture": mixture_by_scipy(module.mixture_centres(), 0.04),
     "pinwheel": pinwheel_by_scipy,
     "sphere": sphere_by_scipy,
+    "sphere-10": sphere_10_by_scipy,
+    "plane": plane_by_scipy,
     "tree": mixture_by_scipy(module.tree_nodes(0)[0], 0.2),
+    "branching": branching_by_scipy,
 }
 
 
@@ -57,7 +84,7 @@ def test_log_density_is_scipys(name: str) -> None:
     wide = x + 0.5 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
     for points in (x, wide):
         ours = data.log_density(points)
-        assert ours.shape == (300,)
+        assert ours.shape == (len(x),)
         assert ours.dtype == torch.float64
         np.testing.assert_allclose(ours.numpy(), JUDGES[name](points.numpy()), rtol=1e-9, atol=1e-8)
 
@@ -109,6 +136,8 @@ def test_density_integrates_to_one_by_importance_sampling(name: str) -> None:
         # well-separated components: log M + entropy of one
         ("mixture", -(math.log(8) + math.log(2 * math.pi * math.e * 0.04)), 1.0),
         ("tree", -(math.log(127) + 25 * math.log(2 * math.pi * math.e * 0.2)), 5.0),
+        # N(0, Q Q^T + s^2 I): eigenvalues 1.01 twice and 0.01 eight times
+        ("plane", -(5 * math.log(2 * math.pi * math.e) + math.log(1.01) + 4 * math.log(0.01)), 2.3),
         # log r: Gaussian; angle: von Mises; log 5 for the arm; 2 E log r = 2 log 2
         (
             "pinwheel",
@@ -153,7 +182,8 @@ def test_sphere_density_at_the_centre_is_the_limit() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_come_from_the_seed(name: str) -> None:
     one, again, other = load(name), load(name), load(name, seed=1)
-    assert (len(one.train), len(one.held_out), len(one.test)) == (8000, 1000, 1000)
+    n = module.FEWER.get(name, 10_000)
+    assert (len(one.train), len(one.held_out), len(one.test)) == (n - 2 * round(n / 10), round(n / 10), round(n / 10))
     assert one.checksum == again.checksum != other.checksum
     assert torch.equal(one.train.x(), again.train.x())
     assert (one.kind, one.protocol) == ("real", "as-is")
@@ -173,3 +203,26 @@ def test_tree_steps_and_labels() -> None:
     data = load("tree")
     assert data.classes[6] == "depth 6"
     assert data.train.labels.max() == 6
+
+
+def test_sphere_10_and_plane_lie_as_they_are_said_to() -> None:
+    for d in (2, 3):
+        np.testing.assert_allclose(module.embedding(d).T @ module.embedding(d), np.eye(d), atol=1e-12)
+    x = load("sphere-10", held_out=0, test=0).train.x().double().numpy() @ rotated(3)
+    r2 = (x[:, :3] ** 2).sum(1)
+    assert stats.kstest(r2 / 0.01, stats.ncx2(3, 100).cdf).pvalue > 1e-3
+    assert stats.kstest(x[:, 2] / np.sqrt(r2), stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert stats.kstest(x[:, 3:].ravel(), stats.norm(0, 0.1).cdf).pvalue > 1e-3
+
+
+def test_branching_has_five_rows_of_each_node_of_the_tree_and_standard_columns() -> None:
+    nodes, depth = module.tree_nodes(0)
+    data = load("branching", held_out=0, test=0)
+    assert len(data.train) == 635
+    assert np.bincount(data.train.labels).tolist() == (5 * np.bincount(depth)).tolist()
+    x = data.train.x().double().numpy()
+    mean, scale = nodes.mean(0), np.sqrt(nodes.var(0) + 0.2)
+    noise = x * scale + mean - nodes[np.arange(635) % 127]
+    assert stats.kstest(noise.ravel() / math.sqrt(0.2), "norm").pvalue > 1e-3
+    np.testing.assert_allclose(x.mean(0), 0, atol=4 * math.sqrt(0.2 / 635))
+    np.testing.assert_allclose(x.std(0), 1, atol=4 * math.sqrt(0.2 / 635) / scale.min())  # noise and node uncorrelated

@@ -15,6 +15,7 @@ from torch import Tensor
 from logpx.data.base import Stored
 
 ROWS = 10_000
+FEWER = {"branching": 635}  # five of each node, as published
 
 
 class Synthetic(NamedTuple):
@@ -144,6 +145,54 @@ def sphere_log_density(x: Tensor) -> Tensor:
     return log_ratio - (r - 1).square() / (2 * variance) - 1.5 * math.log(2 * math.pi * variance)
 
 
+# --- the same sphere, and a plane, in ten dimensions ---------------------------------------------------------
+
+EMBEDDED_P = 10
+
+
+def embedding(d: int) -> np.ndarray:
+    """Q (10, d) with Q^T Q = I: the cosines of `linear_parameters` at length 1, which leave no coordinate idle."""
+    p, j = np.arange(EMBEDDED_P)[:, None], np.arange(1, d + 1)
+    return math.sqrt(2 / EMBEDDED_P) * np.cos(math.pi * (p + 0.5) * j / EMBEDDED_P)
+
+
+def sphere_10(n: int, seed: int) -> Synthetic:
+    """A uniform point on the unit sphere S^2, in R^10 by the isometry Q, plus N(0, 0.1^2 I)."""
+    random = np.random.RandomState(seed)
+    direction = random.standard_normal((n, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    return Synthetic(
+        direction @ embedding(3).T + SPHERE_NOISE * random.standard_normal((n, EMBEDDED_P)), sphere_10_log_density
+    )
+
+
+def sphere_10_log_density(x: Tensor) -> Tensor:
+    """log p(Q^T x) + log N of what lies across: a rotation leaves the noise as it is."""
+    inside = x.double() @ parameter(embedding(3), x)
+    return sphere_log_density(inside) + across_log_density(x, inside)
+
+
+def across_log_density(x: Tensor, inside: Tensor) -> Tensor:
+    """log N(.; 0, s^2 I) of the EMBEDDED_P - d directions that are orthogonal to Q's columns."""
+    squares = (x.double() - inside @ parameter(embedding(inside.shape[1]), x).T).square().sum(1)
+    variance, directions = SPHERE_NOISE**2, EMBEDDED_P - inside.shape[1]
+    return -squares / (2 * variance) - 0.5 * directions * math.log(2 * math.pi * variance)
+
+
+def plane(n: int, seed: int) -> Synthetic:
+    """x = Q z + 0.1 e, z ~ N(0, I_2), e ~ N(0, I_10): what a space without curvature can hold exactly."""
+    random = np.random.RandomState(seed)
+    z, e = random.standard_normal((n, 2)), random.standard_normal((n, EMBEDDED_P))
+    return Synthetic(z @ embedding(2).T + SPHERE_NOISE * e, plane_log_density)
+
+
+def plane_log_density(x: Tensor) -> Tensor:
+    """log N(Q^T x; 0, (1 + s^2) I) + log N of what lies across."""
+    inside, variance = x.double() @ parameter(embedding(2), x), 1 + SPHERE_NOISE**2
+    along = -inside.square().sum(1) / (2 * variance) - math.log(2 * math.pi * variance)
+    return along + across_log_density(x, inside)
+
+
 # --- tree ---------------------------------------------------------------------------------------------------
 
 TREE_DEPTH, TREE_P, TREE_VARIANCE = 6, 50, 0.2
@@ -171,6 +220,28 @@ def tree(n: int, seed: int) -> Synthetic:
     return Synthetic(x, lambda x: mixture_log_density(x, nodes, TREE_VARIANCE), depth[node], classes)
 
 
+# --- branching ----------------------------------------------------------------------------------------------
+
+
+def branching(n: int, seed: int) -> Synthetic:
+    """The rows of Mathieu et al. 2019, section 5.1: n/127 siblings of each node of `tree`, every column standardised.
+
+    A sibling is its node plus N(0, I / 5). Mean and variance of a column are those of its law, given the nodes, and not
+    of the rows as in the published code, so that the density of a row drawn at random stays exactly known.
+    """
+    nodes, depth = tree_nodes(seed)
+    random = np.random.RandomState([seed, 2])  # neither the stream of the nodes nor that of the tree's rows
+    node = np.arange(n) % len(nodes)
+    mean, scale = nodes.mean(0), np.sqrt(nodes.var(0) + TREE_VARIANCE)
+    x = (nodes[node] + math.sqrt(TREE_VARIANCE) * random.standard_normal((n, TREE_P)) - mean) / scale
+
+    def log_density(x: Tensor) -> Tensor:
+        raw = x.double() * parameter(scale, x) + parameter(mean, x)
+        return mixture_log_density(raw, nodes, TREE_VARIANCE) + float(np.log(scale).sum())
+
+    return Synthetic(x, log_density, depth[node], tuple(f"depth {k}" for k in range(TREE_DEPTH + 1)))
+
+
 # --- by name ------------------------------------------------------------------------------------------------
 
 MAKERS: dict[str, tuple[Callable[[int, int], Synthetic], str]] = {
@@ -178,14 +249,17 @@ MAKERS: dict[str, tuple[Callable[[int, int], Synthetic], str]] = {
     "mixture": (mixture, "eight Gaussians on a circle, P = 2"),
     "pinwheel": (pinwheel, "five spiral arms, P = 2"),
     "sphere": (sphere, "the unit sphere in three dimensions, with noise, P = 3"),
+    "sphere-10": (sphere_10, "the unit sphere S^2 in ten dimensions, with noise, P = 10"),
+    "plane": (plane, "a normal law on a plane in ten dimensions, with noise, P = 10"),
     "tree": (tree, "a noisy binary tree of depth 6, P = 50"),
+    "branching": (branching, "the same tree, five rows of each node, standardised, P = 50"),
 }
 
 
 def read(name: str, seed: int) -> Stored:
-    """The named set as stored rows: 10,000 of them, float32."""
+    """The named set as stored rows: 10,000 of them where `FEWER` has no other number, float32."""
     make, line = MAKERS[name]
-    made = make(ROWS, seed)
+    made = make(FEWER.get(name, ROWS), seed)
     return Stored(
         name=name,
         source=name,
