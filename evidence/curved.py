@@ -1,4 +1,4 @@
-"""Evidence of curved latent spaces, small for now: digits, where a run takes seconds."""
+"""Evidence of curved latent spaces on digits, where a run takes seconds and every variant has its row."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from logpx import recipes
 from logpx.data import load
 
 SETTINGS = {"epochs": 30, "batch_size": 64, "learning_rate": 2e-3, "schedule": "cosine", "show": False}
-NOT_YET = "other data (digits, 8 x 8, for MNIST), 30 epochs and no early stopping: no comparison, the runs on MNIST are to come"
+NOT_YET = "other data (digits, 8 x 8, for MNIST), 30 epochs and no early stopping: no comparison"
 
 
 def _against_the_flat_space(
@@ -19,31 +19,29 @@ def _against_the_flat_space(
     threads: int | None,
     hidden: tuple[int, ...],
     variants: dict[str, Any],
-    warmup: int = 0,
 ) -> dict[str, Any]:
     """L_500 of each variant and of a vae with the same network, and the differences seed by seed."""
     data, found = load("digits", protocol="dynamic"), {}
     for i, (label, (recipe, options)) in enumerate(variants.items()):
         values = []
         for seed in seeds:
-            method = centred(getattr(recipes, recipe)(data, hidden=hidden, warmup=warmup, seed=seed, **options), data)
+            method = centred(getattr(recipes, recipe)(data, hidden=hidden, seed=seed, **options), data)
             run = trained(work, f"{name}_{i}_{seed}", method, data, seed=seed, threads=threads, **SETTINGS)
             values.append(kept(work, f"{name}_{i}_{seed}_L500", lambda run=run: estimate(run, data, 500))["value"])
         found[label] = over_seeds(values)
-    warm = f", the KL warmed up over {warmup} of the 690 steps" if warmup else ""
     widths = "-".join(map(str, (64, *hidden)))
     return {
         "recipe": name,
         "data": data.note,
         "settings": f"{widths}-z ReLU and mirrored, output bias at the logit of the mean pixel, Adam 2e-3 along half a cosine, "
-        f"batch 64, 30 epochs{warm}, the epoch of the lowest held-out loss; L_500 on the 180 test rows",
+        f"batch 64, 30 epochs, the epoch of the lowest held-out loss; L_500 on the 180 test rows",
         "unit": "nats per image",
         "L_500": found,
     }
 
 
 def _written(name: str, seeds: list[int], value: dict[str, Any], **published: Any) -> None:
-    published["why they cannot be compared yet"] = NOT_YET
+    published["why they cannot be compared"] = NOT_YET
     write(name, f"python evidence/make.py {name} --seeds " + " ".join(map(str, seeds)), value | published)
 
 
@@ -54,12 +52,9 @@ def hyperspherical_vae(work: Path, seeds: list[int], threads: int | None) -> Non
         variants[f"vMF, d = {d}"] = ("hyperspherical_vae", {"latent": d})
         variants[f"power spherical, d = {d}"] = ("hyperspherical_vae", {"latent": d, "law": "power_spherical"})
         variants[f"vae, d = {d}"] = ("vae", {"latent": d})
-    value = _against_the_flat_space("hyperspherical_vae", work, seeds, threads, (256, 128), variants, warmup=345)
+    value = _against_the_flat_space("hyperspherical_vae", work, seeds, threads, (256, 128), variants)
     paper = {"vMF, d = 10": -93.16, "normal, d = 10": -93.84}
     source = "Davidson et al. 2018, table 1, dynamically binarised MNIST, L_500, 10 runs"
-    value["how the schedule was chosen"] = (
-        "the warm-up after a run without one had collapsed, scored on these same test rows: no untouched comparison"
-    )
     _written("hyperspherical_vae", seeds, value, paper=paper, source=source)
 
 
