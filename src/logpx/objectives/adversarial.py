@@ -79,7 +79,9 @@ class FactorCritic(Objective):
 
     def value(self, d: Draw) -> tuple[Tensor, Terms]:
         if not is_euclidean(d.q):
-            raise UserError("The total correlation is of coordinates that may vary alone: take latents on a flat space.")
+            raise UserError(
+                "The total correlation is of coordinates that may vary alone: take latents on a flat space."
+            )
         z, other = d.z[0], d.q.sample()  # (B, D)
         total = _judged(self.network, z, held=True).mean()
         joint, product = _judged(self.network, z.detach()), _judged(self.network, each_in_its_own_order(other))
