@@ -313,7 +313,7 @@ def test_walks_go_in_every_direction_of_every_part() -> None:
     torch.testing.assert_close(x[3, 2, 2:5], torch.tensor([far[0], 0.0, far[1]]).double(), rtol=1e-7, atol=1e-7)
     ends = torch.tensor([circle(0.5), circle(1.5)], dtype=torch.float64)
     torch.testing.assert_close(x[4, ::2, 5:].sort(0).values, ends.sort(0).values, rtol=1e-12, atol=1e-12)
-    assert torch.equal(x[4, :, :5], z[:5].expand(3, -1))  # the other parts stay
+    torch.testing.assert_close(x[4, :, :5], z[:5].expand(3, -1), rtol=0, atol=1e-14)  # the other parts stay
 
 
 def test_contexts_go_along() -> None:
@@ -321,6 +321,22 @@ def test_contexts_go_along() -> None:
     x = interpolate(model, torch.zeros(2, 1), torch.ones(2, 1), 3, context=c)
     assert x[..., 1].tolist() == [[7.0] * 3, [8.0] * 3]
     assert traverse(model, torch.zeros(1), torch.ones(4), context=c[:1])[..., 1].tolist() == [[7.0] * 4]
+
+
+def test_one_way_has_one_context_and_a_wrong_number_of_ends_or_contexts_is_said_in_a_sentence() -> None:
+    model = shown(posteriors.DiagNormal(1))
+    x = interpolate(model, torch.zeros(1), torch.ones(1), 3, context=torch.full((1, 1), 7.0))
+    assert x[:, 1].tolist() == [7.0] * 3
+    for pairs, context in (((4, 3), None), ((2, 2), torch.zeros(3, 1)), ((2, 2), torch.zeros(1))):
+        with pytest.raises(UserError, match=r"two ends|context has shape"):
+            interpolate(model, torch.zeros(pairs[0], 1), torch.zeros(pairs[1], 1), 3, context=context)
+
+
+def test_a_walk_puts_every_part_onto_its_space() -> None:
+    """Length 0 is one point, whichever direction is walked in."""
+    off = torch.tensor([0.3, -0.2, 5.0, 0.4, 0.1, 3.0, 4.0])
+    x = traverse(mixed(), off, torch.zeros(1))
+    torch.testing.assert_close(x, x[:1].expand_as(x))
 
 
 def test_latents_that_are_none_are_refused() -> None:

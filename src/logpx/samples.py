@@ -53,16 +53,25 @@ def interpolate(model: VAE, a: Tensor, b: Tensor, steps: int = 11, *, context: T
              are not on a curved space, such as the mean of a few, are first put onto it.
     context  (1, C) or (N, C), what a conditional model is given.
 
-    Raises UserError for fewer than two steps, and for a and b that are no latents of this model.
+    Raises UserError for fewer than two steps, for a and b that are no latents of this model or not as many, and for a
+    context of other than one row or one for each pair.
     """
     if steps < 2:
         raise UserError(f"{steps} steps: a way from a to b has at least two, its ends.")
+    a, b = _latents(model, a), _latents(model, b)
+    if a.shape != b.shape:
+        raise UserError(f"a has shape {tuple(a.shape)} and b {tuple(b.shape)}: give each way its two ends.")
+    pairs = len(a) if a.ndim == 2 else 1
+    if context is not None and (context.ndim != 2 or len(context) not in (1, pairs)):
+        raise UserError(
+            f"The context has shape {tuple(context.shape)}: give one row of it, or one for each of {pairs} ways."
+        )
     found = latent_spaces(model)
-    a, b = (
-        torch.cat([space.onto(space.of(z)) for space in found], -1) for z in (_latents(model, a), _latents(model, b))
-    )
+    a, b = (torch.cat([space.onto(space.of(z)) for space in found], -1) for z in (a, b))
     z = spaces.geodesic(found, a, b, torch.linspace(0, 1, steps, dtype=a.dtype)).movedim(0, -2)
-    return _means(model, z, None if context is None else context.unsqueeze(-2))
+    if context is not None and z.ndim == 3:  # the steps of a pair share its context
+        context = context.unsqueeze(-2)
+    return _means(model, z, context)
 
 
 def traverse(model: VAE, z: Tensor, lengths: Tensor, *, context: Tensor | None = None) -> Tensor:
@@ -81,7 +90,8 @@ def traverse(model: VAE, z: Tensor, lengths: Tensor, *, context: Tensor | None =
         raise UserError(
             f"z has shape {tuple(z.shape)}: give the one latent that the walks pass through, of shape (D,)."
         )
-    walks = [space.put(space.walk(space.onto(space.of(z)), i, lengths), z) for space in found for i in range(space.n)]
+    z = torch.cat([space.onto(space.of(z)) for space in found], -1)
+    walks = [space.put(space.walk(space.of(z), i, lengths), z) for space in found for i in range(space.n)]
     return _means(model, torch.stack(walks), context)
 
 

@@ -9,6 +9,7 @@ from scipy import stats
 from torch.distributions import Normal, kl_divergence
 
 from logpx.distributions.kl import has_closed_kl
+from logpx.distributions.riemannian import RiemannianNormal
 from logpx.distributions.wrapped import TAIL, WRAPS, WrappedNormal, kl_at_one_mean
 from logpx.errors import UserError
 from logpx.maths import manifolds as mf
@@ -384,3 +385,66 @@ def test_each_act_is_one_graph_with_every_gradient(act, kappa, ambient):
     loc, z = mf.exp_at_0(0.4 * torch.randn(2, 5, 2), kappa)
     loc, z = (mf.from_stereographic(p, kappa) if ambient else p for p in (loc, z))
     one_graph(step, *(p.requires_grad_() for p in (loc, torch.full((5, 2), 0.7), torch.tensor(kappa))))
+
+
+# --- where things go wrong --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_law_about_0_is_finite_on_the_rim_and_the_plain_one_there(dtype):
+    z = torch.tensor([[1.0, 0.0], [0.6, 0.8], [-1.0000001, 0.0]], dtype=dtype, requires_grad=True)
+    one = torch.ones(1, dtype=dtype)
+    law = WrappedNormal.about_0(2, one, torch.tensor(-1.0, dtype=dtype))
+    values = law.log_prob(z)
+    values.sum().backward()
+    assert z.grad.isfinite().all()
+    plain = WrappedNormal(torch.zeros(2, dtype=dtype), one, -1.0, validate_args=False)
+    assert values.isfinite().all()
+    assert plain.log_prob(z).isfinite().all()
+
+
+@pytest.mark.parametrize("n", [6, 10])
+def test_in_float32_a_stereographic_sphere_keeps_the_density_of_draws_from_its_far_side(n):
+    loc = mf.exp_at_0(0.4 * torch.randn(50_000, n), 1.0)
+    law = WrappedNormal(loc, torch.ones(1), 1.0)
+    z = law.sample()
+    exact = WrappedNormal(loc.double(), torch.ones(1).double(), 1.0).log_prob(z.double())
+    assert (law.log_prob(z).double() - exact).abs().max() < 0.5  # it was tens of nats
+
+
+def test_in_float32_the_density_is_good_to_a_hundredth_as_far_out_as_laws_reach():
+    loc = mf.exp_at_0(torch.randn(20_000, 10), -1.0)
+    law = WrappedNormal(loc, torch.ones(1), -1.0)
+    z = law.sample()
+    exact = WrappedNormal(loc.double(), torch.ones(1).double(), -1.0).log_prob(z.double())
+    assert mf.distance(torch.zeros(10), z, -1.0).max() > 9
+    assert (law.log_prob(z).double() - exact).abs().max() < 0.02
+
+
+def test_a_batch_of_curvatures_about_0_in_ambient_coordinates():
+    kappa = torch.tensor([-1.0, -0.5])
+    assert WrappedNormal.about_0(3, torch.ones(1), kappa, ambient=True).sample().shape == (2, 4)
+
+
+def off_the_space():
+    one = torch.ones(1)
+    return {
+        "outside the ball": lambda: WrappedNormal(torch.tensor([2.0, 0.0]), one, -1.0),
+        "value outside": lambda: WrappedNormal(torch.zeros(2), one, -1.0).log_prob(torch.tensor([0.9, 0.8])),
+        "off the sphere": lambda: WrappedNormal(torch.tensor([5.0, 0.0, 1.0]), one, 1.0, ambient=True),
+        "no radius": lambda: WrappedNormal(torch.tensor([1.0, 0.0, 0.0]), one, 0.0, ambient=True),
+        "curvature nan": lambda: WrappedNormal(torch.zeros(2), one, math.nan),
+        "scale 0": lambda: WrappedNormal(torch.zeros(2), 0 * one, -1.0),
+        "scale nan": lambda: WrappedNormal(torch.zeros(2), math.nan * one, -1.0),
+        "no dimension": lambda: WrappedNormal(torch.zeros(0), one, -1.0),
+        "Riemannian, outside": lambda: RiemannianNormal(torch.tensor([2.0, 0.0]), one, -1.0),
+        "Riemannian, scale": lambda: RiemannianNormal(torch.zeros(2), -one, -1.0),
+        "Riemannian, value": lambda: RiemannianNormal(torch.zeros(2), one, -1.0).log_prob(torch.ones(2)),
+        "Riemannian, no dimension": lambda: RiemannianNormal(torch.zeros(0), one, -1.0),
+    }
+
+
+@pytest.mark.parametrize("what", off_the_space())
+def test_what_is_not_on_the_space_is_said_in_a_sentence(what):
+    with pytest.raises(UserError):
+        off_the_space()[what]()

@@ -86,7 +86,7 @@ def test_a_curvature_that_several_hold_moves_once_and_at_its_own_pace():
 
 
 def test_what_no_curvature_can_be_is_said_in_a_sentence():
-    for start in (math.nan, math.inf):
+    for start in (math.nan, math.inf, 1e-50, -1e30):
         with pytest.raises(UserError, match="finite number"):
             Curvature(start)
     with pytest.raises(UserError, match="0 has none"):

@@ -4,6 +4,8 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
 from logpx.errors import UserError
+from logpx.maths import manifolds
+from logpx.maths.trigonometry import anywhere
 
 
 class _OnManifold(constraints.Constraint):
@@ -42,3 +44,28 @@ def log_prob_by_element(law: Distribution, x: Tensor) -> Tensor:
     if isinstance(law, Independent):
         return law.base_dist.log_prob(x)
     raise UserError("This likelihood is not a product over data elements, so missing values cannot be left out.")
+
+
+def check_law(loc: Tensor, scale: Tensor, kappa: Tensor, n: int, ambient: bool = False) -> None:
+    """UserError for parameters that no law of n dimensions on a space of that curvature has, where looking is free."""
+    if n < 1:
+        raise UserError(f"A law on a curved space has at least one dimension, not {n}.")
+    if anywhere(~(scale > 0)):
+        raise UserError("A scale of this law is not positive: give positive ones.")
+    if anywhere(~kappa.isfinite() | (ambient & (kappa == 0))):
+        raise UserError("The curvature is no finite number, or 0 in ambient coordinates, which have a radius.")
+    check_point(loc, kappa, ambient)
+
+
+def check_point(z: Tensor, kappa: Tensor, ambient: bool = False) -> None:
+    """UserError for a point outside the ball, or off the hyperboloid or sphere, where looking is free."""
+    if not ambient and anywhere(kappa * z.square().sum(-1) < -1 - 1e-6):
+        raise UserError("A point lies outside the ball of radius 1/sqrt(-kappa): take points inside.")
+    if ambient and anywhere(_off(z, kappa)):
+        raise UserError("A point is not on the hyperboloid or sphere of radius 1/sqrt|kappa|: see maths.manifolds.")
+
+
+def _off(z: Tensor, kappa: Tensor) -> Tensor:
+    """Whether kappa <z, z> is not 1, to three digits of the larger of its terms."""
+    size = 1 + (kappa * z[..., 0].square()).abs()
+    return (kappa * manifolds.ambient_inner(z, z, kappa) - 1).abs() > 1e-3 * size

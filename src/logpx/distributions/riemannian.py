@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from logpx.distributions.laws import on_manifold
+from logpx.distributions.laws import check_law, check_point, on_manifold
 from logpx.errors import UserError
 from logpx.maths import manifolds
+from logpx.maths.trigonometry import anywhere
 
 Shape = torch.Size | list[int] | tuple[int, ...]
 _REACH = 10.0  # half-width of the quadrature in scales: the log-density falls at least as y^2/2, here to e^-50
@@ -38,23 +39,30 @@ class RiemannianNormal(Distribution):
     law by inversion of its distribution function F, so a draw has the exact gradient dr = -(dF)/rho in scale and kappa.
     The quadrature is in float64 and centred on the mode, good to 1e-12 for every n (Mathieu's sum of alternating terms,
     arXiv:1901.06033, appendix B.1.3, has lost all digits at n = 100). First gradients only. There is no closed KL.
+    With validate_args, UserError for a loc or value outside the ball, a scale that is not positive, and n < 1.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
     support = on_manifold
     has_rsample = True
 
-    def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor) -> None:
+    def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor, *, validate_args: bool = True) -> None:
         kappa = manifolds.curvature_like(kappa, loc)
+        if validate_args:
+            check_law(loc, scale, kappa, loc.shape[-1])
         _check(scale, kappa)
         batch = torch.broadcast_shapes(loc.shape[:-1], scale.shape[:-1], kappa.shape)
         self.loc, self.scale = loc.expand(*batch, -1), scale.expand(*batch, -1)
         self.kappa, self.n = kappa.expand(batch), loc.shape[-1]
         super().__init__(batch, loc.shape[-1:], validate_args=False)
+        self._validate_args = validate_args
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "RiemannianNormal":
         batch = torch.Size(batch_shape)
-        return RiemannianNormal(self.loc.expand(*batch, -1), self.scale.expand(*batch, -1), self.kappa.expand(batch))
+        loc, scale = self.loc.expand(*batch, -1), self.scale.expand(*batch, -1)
+        law = RiemannianNormal(loc, scale, self.kappa.expand(batch), validate_args=False)
+        law._validate_args = self._validate_args
+        return law
 
     @property
     def mean(self) -> Tensor:
@@ -80,6 +88,8 @@ class RiemannianNormal(Distribution):
         return manifolds.from_frame(self.loc, v, self.kappa)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            check_point(value, self.kappa)
         d2 = manifolds.squared_distance(self.loc, value, self.kappa)
         return -0.5 * d2 / self.scale.squeeze(-1).square() - self.log_norm()
 
@@ -97,7 +107,7 @@ class RiemannianNormal(Distribution):
 def _check(scale: Tensor, kappa: Tensor) -> None:
     if scale.shape[-1] != 1:
         raise UserError(f"A Riemannian normal law has one scale, of shape (..., 1), not {scale.shape[-1]} of them.")
-    if not torch.compiler.is_compiling() and kappa.device.type == "cpu" and (kappa.detach() > 0).any():
+    if anywhere(kappa > 0):
         raise UserError(
             "A Riemannian normal law lives where the curvature kappa is negative: take a WrappedNormal here."
         )
@@ -152,6 +162,11 @@ def radius_moment(b: Tensor, n: int, power: int) -> Tensor:
     """E (r/s)^power, (...)."""
     y, mass, _ = _masses(b, n)
     return (mass * y**power).sum(-1) / mass.sum(-1)
+
+
+def radius_reach(depth: float, n: int) -> float:
+    """The t = s/R for which the law of r, near (n - 1) t^2 R and of spread t R, ends three spreads on at `depth` radii."""
+    return depth / 3 if n == 1 else (math.sqrt(9 + 4 * (n - 1) * depth) - 3) / (2 * (n - 1))
 
 
 def radius_quantile(u: Tensor, b: Tensor, n: int) -> Tensor:

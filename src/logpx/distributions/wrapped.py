@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from logpx.distributions.laws import on_manifold
+from logpx.distributions.laws import check_law, check_point, on_manifold
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.special import LOG_2PI
@@ -34,9 +34,10 @@ class WrappedNormal(Distribution):
     where looking costs nothing). For n > 1 that density is infinite opposite loc, and at loc, with next to no mass around
     them: they are where geodesics of length pi R and 2 pi R meet. What a network reads had better be ambient coordinates
     there, since the stereographic ones run to infinity.
+    With validate_args, UserError for a loc or value that is no point of the space, a scale that is not positive, and n < 1.
     Everything is smooth in a kappa that passes through 0, where in stereographic coordinates z = loc + v/2, since the
-    metric there is 4 |dz|^2. Draws beyond 1 - 4e-3 (float32; 1e-5 in float64) of the ball's radius are moved there, so a
-    hyperbolic law is exact while it keeps within distance 6 R (12 R) of 0.
+    metric there is 4 |dz|^2. Draws beyond 1 - 1e-4 (float32; 1e-9 in float64) of the ball's radius are moved there, so a
+    hyperbolic law is exact while it keeps within distance 9.5 R (21 R) of 0.
     There is no closed KL between two of them; `kl_at_one_mean` is the exception.
     """
 
@@ -45,9 +46,13 @@ class WrappedNormal(Distribution):
     has_rsample = True
     _about_0 = False
 
-    def __init__(self, loc: Tensor, scale: Tensor, kappa: float | Tensor, *, ambient: bool = False) -> None:
+    def __init__(
+        self, loc: Tensor, scale: Tensor, kappa: float | Tensor, *, ambient: bool = False, validate_args: bool = True
+    ) -> None:
         n = loc.shape[-1] - ambient
         kappa = manifolds.curvature_like(kappa, loc)
+        if validate_args:
+            check_law(loc, scale, kappa, n, ambient)
         if scale.shape[-1] not in (1, n):
             raise UserError(f"A wrapped normal law of dimension {n} takes {n} scales or one, not {scale.shape[-1]}.")
         *_, self.kappa = torch.broadcast_tensors(loc[..., 0], scale[..., 0], kappa)
@@ -56,22 +61,24 @@ class WrappedNormal(Distribution):
         self.ambient, self.n = ambient, n
         _check_reach(scale, kappa, n)
         super().__init__(batch, self.loc.shape[-1:], validate_args=False)
+        self._validate_args = validate_args
 
     @classmethod
     def about_0(cls, n: int, scale: Tensor, kappa: Tensor, *, ambient: bool = False) -> "WrappedNormal":
         """The law whose loc is the origin: 0, or (R, 0) in ambient coordinates; its density takes half the work."""
         loc = scale.new_zeros(n)
         if ambient:
-            loc = torch.cat([manifolds.curvature_like(kappa, scale).abs().rsqrt().unsqueeze(-1), loc], -1)
-        law = cls(loc, scale, kappa, ambient=ambient)
+            R = manifolds.curvature_like(kappa, scale).abs().rsqrt().unsqueeze(-1)
+            loc = torch.cat([R, loc.expand(*R.shape[:-1], n)], -1)
+        law = cls(loc, scale, kappa, ambient=ambient, validate_args=False)
         law._about_0 = True
         return law
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "WrappedNormal":
         batch = torch.Size(batch_shape)
         loc, scale = self.loc.expand(*batch, -1), self.scale.expand(*batch, -1)
-        law = WrappedNormal(loc, scale, self.kappa.expand(batch), ambient=self.ambient)
-        law._about_0 = self._about_0
+        law = WrappedNormal(loc, scale, self.kappa.expand(batch), ambient=self.ambient, validate_args=False)
+        law._about_0, law._validate_args = self._about_0, self._validate_args
         return law
 
     @property
@@ -90,6 +97,8 @@ class WrappedNormal(Distribution):
         return from_frame(self.loc, v, self.kappa)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            check_point(value, self.kappa, self.ambient)
         v, ratio = self._frame(value)
         r2, q = v.square().sum(-1), (v / self.scale).square().sum(-1)
         return _log_density(r2, q, (1 - self.n) * ratio.log(), self.scale, self.kappa, self.n)

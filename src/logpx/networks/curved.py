@@ -66,8 +66,8 @@ class Curvature(nn.Module):
 def _check(start: float, move: Move, pace: float, hold: int) -> None:
     if move not in get_args(Move):
         raise UserError(f"A curvature is {' or '.join(get_args(Move))}, not {move!r}.")
-    if not math.isfinite(start):
-        raise UserError(f"The curvature is {start}: give a finite number.")
+    if start and not 1e-6 <= abs(start) <= 1e6:
+        raise UserError(f"The curvature is {start}: give a finite number, 0 or between 1e-6 and 1e6 in size.")
     if move == "learned" and start == 0:
         raise UserError("A learned curvature keeps its sign, and 0 has none: start elsewhere, or take a universal one.")
     if not 0 < pace < math.inf or hold < 0:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from logpx.distributions import sphere
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
+from logpx.distributions.riemannian import radius_reach
 from logpx.distributions.wrapped import TAIL, WRAPS
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
 from logpx.errors import UserError
@@ -82,9 +83,9 @@ class WrappedNormal(nn.Module):
     distance. z is in stereographic coordinates, n numbers (Poincare ball, projected sphere, and all in between), or with
     `ambient` in those of the hyperboloid or sphere, n + 1 numbers, whose kappa must keep its sign.
 
-    Both are bent smoothly so that z stays where floating-point numbers tell its points apart: beyond 6 radii R of a
-    hyperbolic space (float32; 12 in float64) a draw would be moved and its density be of another law. |v| < 5 R (11 R) and
-    sigma < 6 R/(sqrt n + 3); on a sphere, where geodesics come back, sigma < 9 pi R/(sqrt n + 5.3), and in stereographic
+    Both are bent smoothly so that z stays where floating-point numbers tell its points apart: beyond 9.5 radii R of a
+    hyperbolic space (float32; 21 in float64) a draw would be moved and its density be of another law. |v| < 8.5 R (20 R) and
+    sigma < 9.5 R/(sqrt n + 3); on a sphere, where geodesics come back, sigma < 9 pi R/(sqrt n + 5.3), and in stereographic
     coordinates, which end opposite 0, |v| < 0.9 pi R. Raises UserError for n < 1 and for ambient coordinates of a curvature
     that is, or may become, 0.
     """
@@ -104,17 +105,21 @@ class WrappedNormal(nn.Module):
         v, a = params.split([self.n, self.n], -1)
         kappa = self.curvature()
         root = math.sqrt(self.n)
-        reach = torch.where(kappa < 0, _depth(params) / (root + 3), 0.99 * (2 * WRAPS + 1) * math.pi / (root + TAIL))
+        reach = torch.where(
+            kappa < 0, manifolds.depth(params) / (root + 3), 0.99 * (2 * WRAPS + 1) * math.pi / (root + TAIL)
+        )
         scale = _positive(a)
         scale = scale * _bend(scale.square(), kappa, reach)
-        return WrappedNormalLaw(_centre(v, kappa, self.ambient), scale, kappa, ambient=self.ambient)
+        return WrappedNormalLaw(
+            _centre(v, kappa, self.ambient), scale, kappa, ambient=self.ambient, validate_args=False
+        )
 
 
 class RiemannianNormal(nn.Module):
     """q(z|x) = RN(m, sigma^2), density exp(-d(m, z)^2/(2 sigma^2))/Z on the Poincare ball (Mathieu et al. 2019, section 3.1).
 
     The encoder emits v (n,) and a (1,), which give m and sigma as of `WrappedNormal`; sigma is kept where the draws are
-    within 6 R (12 R), which is less, as their distance grows like (n - 1) sigma^2/R. Raises UserError for n < 1, and for a
+    within 9.5 R (21 R), which is less, as their distance grows like (n - 1) sigma^2/R. Raises UserError for n < 1, and for a
     curvature that is not, or may not stay, negative.
     """
 
@@ -131,8 +136,8 @@ class RiemannianNormal(nn.Module):
     def forward(self, params: Tensor) -> Distribution:
         v, a = params.split([self.n, 1], -1)
         kappa, scale = self.curvature(), _positive(a)
-        scale = scale * _bend(scale.square(), kappa, _radius_reach(_depth(params), self.n))
-        return RiemannianNormalLaw(_centre(v, kappa, ambient=False), scale, kappa)
+        scale = scale * _bend(scale.square(), kappa, radius_reach(manifolds.depth(params), self.n))
+        return RiemannianNormalLaw(_centre(v, kappa, ambient=False), scale, kappa, validate_args=False)
 
 
 class Product(nn.Module):
@@ -164,11 +169,6 @@ def _check(n: int) -> None:
         raise UserError(f"A latent space has at least one dimension, not {n}.")
 
 
-def _depth(like: Tensor) -> float:
-    """In radii, how far from 0 `manifolds.project` leaves points alone: 2 artanh(1 - 4e-3) = 6.2, and 12.2 in float64."""
-    return 12.0 if like.dtype == torch.float64 else 6.0
-
-
 def _positive(a: Tensor) -> Tensor:
     return F.softplus(a.clamp(max=1e4)) + 1e-5
 
@@ -178,14 +178,9 @@ def _bend(x2: Tensor, kappa: Tensor, reach: Tensor | float) -> Tensor:
     return (1 + (x2 * kappa / reach**2).square()).pow(-0.25)
 
 
-def _radius_reach(depth: float, n: int) -> float:
-    """t = sigma/R for which the radius law of RN, near (n - 1) t^2 R and of spread t R, ends 3 spreads on at depth R."""
-    return depth / 3 if n == 1 else (math.sqrt(9 + 4 * (n - 1) * depth) - 3) / (2 * (n - 1))
-
-
 def _centre(v: Tensor, kappa: Tensor, ambient: bool) -> Tensor:
     """The point at distance |v| from 0, |v| bent to less than depth - 1 (below zero) or 0.9 pi (above) in radii."""
     v = v.clamp(-1e6, 1e6)
-    reach = torch.where(kappa < 0, _depth(v) - 1, math.inf if ambient else 0.9 * math.pi)
+    reach = torch.where(kappa < 0, manifolds.depth(v) - 1, math.inf if ambient else 0.9 * math.pi)
     v = v * _bend(v.square().sum(-1, keepdim=True), kappa, reach)
     return manifolds.ambient_exp_at_0(v, kappa) if ambient else manifolds.exp_at_0(v / 2, kappa)

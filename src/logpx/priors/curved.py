@@ -10,9 +10,12 @@ from torch.distributions import Distribution
 from logpx.distributions import sphere
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
+from logpx.distributions.riemannian import radius_reach
 from logpx.distributions.wrapped import TAIL, WRAPS
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
 from logpx.errors import UserError
+from logpx.maths import manifolds
+from logpx.maths.trigonometry import anywhere
 from logpx.networks import Curvature
 
 
@@ -48,13 +51,23 @@ class _AtOrigin(nn.Module):
         self.register_buffer("zeros", torch.zeros(n), persistent=False)
         self.register_buffer("scale", torch.full((1,), float(scale)), persistent=False)
 
+    def _check_reach(self, kappa: Tensor, largest: float) -> None:
+        """UserError for a scale of more than `largest` radii, with which p(z) would leave what its numbers tell apart."""
+        if anywhere(self.scale.square() * kappa < -(largest**2)):
+            way = "say --precision float64, or " if kappa.dtype == torch.float32 else ""
+            raise UserError(
+                f"p(z) reaches further than the {manifolds.depth(kappa)} radii from 0 within which "
+                f"{str(kappa.dtype)[6:]} tells points of a hyperbolic space apart: {way}take a smaller curvature or scale."
+            )
+
 
 class WrappedNormal(_AtOrigin):
     """p(z) = WN(0, scale^2 I) on a space of n dimensions and curvature kappa (Mathieu et al. 2019; Skopek et al. 2020).
 
     Coordinates as of the posterior family: stereographic, or `ambient` ones of the hyperboloid or sphere. On a sphere that
     is too small for it, the scale stops short of 9 pi R/(sqrt n + 5.3), where the law has long been spread over all of it.
-    Raises UserError for n < 1, a scale that is not positive, and ambient coordinates of a curvature that may be 0.
+    Raises UserError for n < 1, a scale that is not positive, ambient coordinates of a curvature that may be 0, and when it is
+    called, for a p(z) that reaches further into a hyperbolic space than floating-point numbers tell points apart.
     """
 
     def __init__(self, n: int, curvature: Curvature, scale: float = 1.0, *, ambient: bool = False) -> None:
@@ -66,6 +79,7 @@ class WrappedNormal(_AtOrigin):
 
     def forward(self, context: Tensor | None = None) -> Distribution:
         kappa = self.curvature()
+        self._check_reach(kappa, manifolds.depth(kappa) / (math.sqrt(self.n) + 3))
         u = (self.scale.square() * kappa / self.reach**2).clamp(0, 1e9)
         scale = self.scale * (1 + u.pow(4)).pow(-0.125)  # below `reach` radii on a sphere, the scale itself elsewhere
         return WrappedNormalLaw.about_0(self.n, scale, kappa, ambient=self.ambient)
@@ -85,7 +99,9 @@ class RiemannianNormal(_AtOrigin):
             )
 
     def forward(self, context: Tensor | None = None) -> Distribution:
-        return RiemannianNormalLaw(self.zeros, self.scale, self.curvature())
+        kappa = self.curvature()
+        self._check_reach(kappa, radius_reach(manifolds.depth(kappa), self.n))
+        return RiemannianNormalLaw(self.zeros, self.scale, kappa, validate_args=False)
 
 
 class Product(nn.Module):
