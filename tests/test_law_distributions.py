@@ -51,6 +51,11 @@ def student_t(p: Tensor) -> Distribution:
     return Independent(distributions.StudentT(1 + p[..., 2:].exp(), p[..., :1], p[..., 1:2].exp()), 1)
 
 
+def codes(variables: int, classes: int) -> Callable[[Tensor], Distribution]:
+    """A law of N categorical variables, whose outcomes are bits of which most have no mass."""
+    return lambda p: distributions.OneHots(p.unflatten(-1, (variables, classes)))
+
+
 def alone_on_levels(law: type, levels: int, *options: int) -> Callable[[Tensor], Distribution]:
     """A likelihood of one element that is one of these levels."""
     return lambda p: law((1,), levels, *options)(p.unsqueeze(-1))
@@ -134,6 +139,8 @@ LAWS = [
     Law("continuous Bernoulli 3", alone(CONTINUOUS), [3.0], "unit", continuous_bernoulli_cdf(3)),
     Law("Bernoulli", alone(BERNOULLI), [-0.8], "bits"),
     Law("Bernoulli, three bits", alone(BERNOULLI), [2.0, 0.0, -3.0], "bits"),
+    Law("one-hot codes", codes(2, 3), [1.0, -0.5, 0.2, 0.0, 2.0, -3.0], "bits"),
+    Law("one-hot codes of the prior", learned(lambda: priors.Categorical(2, 2)), [0.0], "bits"),
     Law("Laplace", alone_of(Laplace), [0.7, -1.0], "line", stats.laplace(0.7, math.exp(-1)).cdf, kurtosis=6),
     Law("Student's t", student_t, [-0.4, 0.3, math.log(8)], "heavy", stats.t(9, -0.4, math.exp(0.3)).cdf, kurtosis=4.2),
     Law("categorical", alone_on_levels(likelihoods.Categorical, 4), [0.3, -2.0, 1.0, 0.0], "counts", top=3),

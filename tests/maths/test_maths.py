@@ -293,6 +293,12 @@ def test_pareto_khat_is_the_shape_fitted_to_the_largest_weights_above_the_next_o
     torch.testing.assert_close(maths.pareto_khat(log_w), expected, rtol=1e-9, atol=1e-10)
 
 
+def test_pareto_khat_has_no_opinion_on_a_handful_of_values_over_and_over():
+    """Those of a discrete z: ties would be read as a tail of any weight at all."""
+    log_w = torch.linspace(-3, 0, 20).double()[torch.arange(1000) % 20].view(1000, 1).expand(1000, 3)
+    assert maths.pareto_khat(log_w).isnan().all()
+
+
 def test_pareto_khat_has_no_opinion_on_fewer_than_25_weights():
     assert maths.pareto_khat(torch.randn(24, 3)).isnan().all()
     assert maths.pareto_khat(torch.randn(25, 3)).isfinite().all()

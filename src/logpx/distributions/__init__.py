@@ -2,6 +2,7 @@
 
 from logpx.distributions.binary import BernoulliLogits, ContinuousBernoulli, GreyScore
 from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
+from logpx.distributions.discrete import OneHots
 from logpx.distributions.flow import Flow, import_zuko
 from logpx.distributions.heavy import StudentT
 from logpx.distributions.kl import has_closed_kl, kinds, kl_by_dimension
@@ -24,6 +25,7 @@ __all__ = [
     "GreyScore",
     "LogisticMixture",
     "NegativeBinomial",
+    "OneHots",
     "Point",
     "PoissonLogMean",
     "PowerSpherical",

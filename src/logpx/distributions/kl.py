@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence, register_kl
 
+from logpx.distributions.discrete import OneHots
+
 
 @register_kl(MultivariateNormal, Independent)
 def _full_against_diagonal(q: MultivariateNormal, p: Independent) -> Tensor:
@@ -32,7 +34,12 @@ def kinds(*laws: Distribution) -> tuple[type, ...]:
 
 
 def kl_by_dimension(q: Distribution, p: Distribution | None) -> Tensor | None:
-    """KL(q_i || p_i) for each dimension of two laws that are products over dimensions, (..., D); None for others."""
+    """KL(q_i || p_i) for each dimension of two laws that are products over dimensions, (..., D); None for others.
+
+    Of categorical latents one for each variable, (..., N).
+    """
+    if isinstance(q, OneHots) and isinstance(p, OneHots):
+        return q.kl_by_variable(p)
     if not (isinstance(q, Independent) and isinstance(p, Independent) and has_closed_kl(q, p)):
         return None
     return kl_divergence(q.base_dist, p.base_dist)

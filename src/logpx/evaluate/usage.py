@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from logpx.distributions import is_euclidean, kl_by_dimension
+from logpx.distributions import OneHots, is_euclidean, kl_by_dimension
 from logpx.errors import UserError
 from logpx.evaluate.rows import Points, at_rest, batch_of, count, placed
 from logpx.model import VAE
@@ -16,7 +16,8 @@ from logpx.model import VAE
 class Usage:
     """Who is at work: KL_i = E_x KL(q(z_i|x) || p(z_i)) and Var_x E[z_i|x], each (D,); active where the latter >= 0.01.
 
-    kl is None where q does not factorise over dimensions. (Burda et al. 2016, section 5.1; threshold on the variance.)
+    kl is None where q does not factorise over dimensions. (Burda et al. 2016, section 5.1; threshold on the variance.) Of
+    categorical latents i counts variables, and the variance is that of their probabilities, summed over classes.
     """
 
     kl: Tensor | None
@@ -36,7 +37,7 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
         for start in range(0, min(count(data), rows), 1000):
             batch = placed(batch_of(data, slice(start, min(start + 1000, rows))), model)
             q, p = model.encode(batch), None if model.prior is None else model.prior(batch.context)
-            if not is_euclidean(q):
+            if not is_euclidean(q) and not isinstance(q, OneHots):
                 raise UserError(
                     "Active units are counted along the axes of a flat latent space, and this one is curved: take the mutual "
                     "information, which needs no axes."
@@ -44,7 +45,9 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
             means.append(q.mean)
             if (kl := kl_by_dimension(q, p)) is not None:
                 kls.append(kl)
-    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, torch.cat(means).var(0).cpu())
+    variance = torch.cat(means).var(0)
+    variance = q.by_variable(variance) if isinstance(q, OneHots) else variance
+    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, variance.cpu())
 
 
 def mutual_information(model: VAE, data: Points, *, rows: int = 1000, seed: int = 0) -> float:

@@ -28,7 +28,8 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
 
     Below 0.5 the variance of the weights is finite, above 0.7 their average is not to be believed (Vehtari et al.
     2024). nan where K < 25 leaves fewer than five weights to judge by, and -inf where the largest weights agree to a
-    part in a thousand: what is left is rounding, whose ties would be read as the heaviest of tails.
+    part in a thousand: what is left is rounding, whose ties would be read as the heaviest of tails. nan too where fewer than
+    half of those weights differ: a discrete z, whose few weights are bounded and have no tail.
     """
     K, N = log_weights.shape
     tail = min(K // 5, math.ceil(3 * math.sqrt(K)))
@@ -38,6 +39,7 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
     weights = torch.exp(top - top[-1])
     exceedances = (weights[1:] - weights[:1]).clamp_min(1e-300)
     k = generalized_pareto_shape(exceedances).to(log_weights.dtype)
+    k = k.where((top.diff(dim=0) > 0).sum(0) >= tail / 2, math.nan)
     return torch.where(top[-1] - top[0] < 1e-3, torch.full_like(k, -math.inf), k)
 
 

@@ -17,6 +17,7 @@ from logpx.objectives.base import (
 from logpx.objectives.bounds import ELBO, IWAE, Gradient, Renyi
 from logpx.objectives.codes import L1, Contraction, KLRho, Reconstruction
 from logpx.objectives.constrained import GECO, Capacity, Constrained
+from logpx.objectives.discrete import DiscreteELBO, Estimator
 from logpx.objectives.divergences import JensenShannon, ReverseKL, SlicedWasserstein, TotalVariation, Wasserstein2
 from logpx.objectives.penalties import DIP, MMD, KernelName, TotalCorrelation, Version, Weights
 
@@ -32,6 +33,8 @@ __all__ = [
     "Contraction",
     "Critic",
     "Cyclical",
+    "DiscreteELBO",
+    "Estimator",
     "FactorCritic",
     "Gradient",
     "JensenShannon",

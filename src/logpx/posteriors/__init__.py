@@ -5,11 +5,13 @@ A family declares `dim`, what the decoder receives, and `size`, how many numbers
 """
 
 from logpx.posteriors.curved import PowerSpherical, Product, RiemannianNormal, VonMisesFisher, WrappedNormal
+from logpx.posteriors.discrete import Categorical
 from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
 
 __all__ = [
+    "Categorical",
     "Deterministic",
     "DiagNormal",
     "Flow",

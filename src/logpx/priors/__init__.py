@@ -1,6 +1,7 @@
 """Priors p(z) (floor 3): modules whose call, given an optional context, returns a law over z with event shape (D,)."""
 
 from logpx.priors.curved import Product, RiemannianNormal, UniformSphere, WrappedNormal
+from logpx.priors.discrete import Categorical
 from logpx.priors.flow import Flow
 from logpx.priors.later import Later
 from logpx.priors.mixture import FullMixture, Mixture
@@ -8,6 +9,7 @@ from logpx.priors.standard import StandardNormal
 from logpx.priors.vamp import Vamp
 
 __all__ = [
+    "Categorical",
     "Flow",
     "FullMixture",
     "Later",

@@ -11,7 +11,7 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import curved, geodesics, latents, samples, settings, summary
+from logpx.report import curved, discrete, geodesics, latents, samples, settings, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -31,6 +31,7 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     latents.walks,
     geodesics.walks,
     geodesics.between,
+    discrete.classes,
     latents.at_work,
     geodesics.at_work,
     settings.settings,

@@ -149,7 +149,7 @@ def walks(s: Subject) -> Section | None:
     """More than two latents and images: one dimension at a time from -3 to 3, the others at a row's posterior mean."""
     if s.dim < 3 or not s.is_image or not s.is_euclidean:
         return None
-    order, by = _most_used(s)
+    order, by = most_used(s)
     at = torch.linspace(-3, 3, WALK) if s.is_standard else torch.linspace(0.005, 0.995, WALK)
     z = s.means[0].repeat(len(order), WALK, 1)
     for row, i in enumerate(order):
@@ -165,10 +165,11 @@ def walks(s: Subject) -> Section | None:
     return Section("Walks through the latent space", html + figure(picture, f"From the top: {names}."), (picture,))
 
 
-def _most_used(s: Subject) -> tuple[list[int], str]:
+def most_used(s: Subject) -> tuple[list[int], str]:
+    """The parts of z with the most to say, and by which measure."""
     used = s.usage
     if used is None:
-        return list(range(min(s.dim, WALKS))), "lowest number"
+        return list(range(min(s.units[0], WALKS))), "lowest number"
     value, by = (
         (used.variance_of_means, "largest variance of the means") if used.kl is None else (used.kl, "highest KL")
     )
@@ -184,25 +185,29 @@ def at_work(s: Subject) -> Section | None:
     order = value.argsort(descending=True).tolist()[:BARS]
     on = [used.variance_of_means[i].item() >= 0.01 for i in order]
     unit = "variance of E[z|x]" if used.kl is None else "nats per data point"
-    alt = f"{used.active} of {s.dim} latent dimensions are active; the largest has {value.max():.2f} {unit}"
+    n, name = s.units
+    alt = f"{used.active} of {n} {name}s are active; the largest has {value.max():.2f} {unit}"
     content = charts.bars([value[i].item() for i in order], [str(i) for i in order], on, alt, unit)
     picture = Picture("usage.svg", content, alt)
-    html = lede(_usage_sentence(s.dim, used.active, used.kl)) + fitted(figure(picture), len(order))
+    html = lede(_usage_sentence(s.units, used.active, used.kl)) + fitted(figure(picture), len(order))
     return Section("Who is at work in z", html, (picture,))
 
 
-def _usage_sentence(dim: int, active: int, kl: Tensor | None) -> str:
+def _usage_sentence(units: tuple[int, str], active: int, kl: Tensor | None) -> str:
+    dim, name = units
     what = (
         "how much each latent dimension's posterior mean varies over the rows (the posterior does not factorise, so "
         "there is no KL per dimension)"
         if kl is None
-        else "the KL from the prior that each latent dimension pays, sorted by it"
+        else f"the KL from the prior that each {name} pays, sorted by it"
     )
     cut = f" The first {BARS} are shown." if dim > BARS else ""
     verdict = {0: "the decoder ignores z: the posterior has collapsed", dim: "all of them"}.get(
         active, "hollow ones are not"
     )
-    rule = "Active: Var E[<i>z</i><sub>i</sub>|<i>x</i>] ≥ 0.01."
+    rule = "Active: Var E[<i>z</i><sub>i</sub>|<i>x</i>] ≥ 0.01" + (
+        ", summed over classes." if name == "variable" else "."
+    )
     return f"<strong>{active} of {dim} active</strong> ({verdict}): {what}. {rule}{cut}"
 
 

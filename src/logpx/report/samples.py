@@ -25,7 +25,7 @@ def to_unit(s: Subject, x: Tensor) -> Tensor:
 
 def reconstructions(s: Subject) -> Section | None:
     """Data beside E[x|z]: pictures in pairs, two columns as two clouds, more columns one against the other."""
-    at = f"at the {s.centres[:-1]} of <i>z</i>" if s.centres == "posterior means" else "at <i>z</i> = f(<i>x</i>)"
+    at = "at <i>z</i> = f(<i>x</i>)" if s.centres == "codes" else f"at the {s.centres[:-1]} of <i>z</i>"
     words = f"E[<i>x</i>|<i>z</i>] {at}, for the first of the {s.rows}, not chosen"
     if s.is_image:
         picture = _pairs(s)

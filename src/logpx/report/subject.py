@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from logpx.data import Data, Split
-from logpx.distributions import Space, is_density, is_euclidean, spaces, spaces_of
+from logpx.distributions import OneHots, Space, is_density, is_euclidean, spaces, spaces_of
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, Usage, usage
 from logpx.model import VAE, Batch
@@ -80,15 +80,20 @@ class Subject:
 
     @cached_property
     def means(self) -> Tensor:
-        """Posterior means of the first 10,000 rows, (N, D): points of the space, on curved ones the Frechet means."""
+        """Posterior means of the first 10,000 rows, (N, D): points of the space, on curved ones the Frechet means.
+
+        Of categorical latents the most probable codes.
+        """
         generator, step = self._generator(), self._at_once
         top = min(len(self.split), POINTS)
         pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
-        return torch.cat([spaces.centres(self.encode(batch)).cpu().float() for batch in pieces])
+        return torch.cat([_centre(self.encode(batch)).cpu().float() for batch in pieces])
 
     @property
     def centres(self) -> str:
         """What `means` are: of a law, or the codes themselves."""
+        if self.is_discrete:
+            return "most probable codes"
         return "posterior means" if getattr(self.model.posterior, "has_density", True) else "codes"
 
     @cached_property
@@ -146,6 +151,16 @@ class Subject:
     @property
     def dim(self) -> int:
         return self.q.event_shape[0]
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether z is made of categorical variables."""
+        return isinstance(self.q, OneHots)
+
+    @property
+    def units(self) -> tuple[int, str]:
+        """How many parts z has that may be at work, and what one is called."""
+        return (self.q.variables, "variable") if isinstance(self.q, OneHots) else (self.dim, "latent dimension")
 
     @cached_property
     def reconstructions(self) -> Tensor:
@@ -230,3 +245,8 @@ class Subject:
     def _generator(self) -> torch.Generator:
         rows = self.split.rows
         return torch.Generator(rows.device if isinstance(rows, Tensor) else "cpu").manual_seed(self.seed)
+
+
+def _centre(q: Distribution) -> Tensor:
+    """The z that stands for a law: its Frechet mean, and of one-hot vectors, which have none, the most probable code."""
+    return q.mode if isinstance(q, OneHots) else spaces.centres(q)

@@ -171,7 +171,7 @@ def _facts(s: Subject) -> list[tuple[str, str]]:
             above = f"above 0.7 for {known['khat_above_0.7']:.1%}"
             facts.append(("k-hat", f"{number(known['khat'])}<small>{above}</small>"))
     if s.usage is not None and s.model.has_evidence:
-        facts.append(("active latents", f"{s.usage.active}<small>of {s.dim}</small>"))
+        facts.append(("active latents", f"{s.usage.active}<small>of {s.units[0]}</small>"))
     if run.best_epoch:
         facts.append(("best epoch", f"{run.best_epoch}<small>of {len(run.rows)}</small>"))
     if run.rows:
