@@ -97,4 +97,5 @@ def check_rows(data: Points) -> None:
 
 def pair_bytes(model: VAE, P: int) -> int:
     """What one decoded pair (draw, point) of P elements takes: about six copies of the decoder's output, in float64."""
-    return 6 * 8 * P * max(1, getattr(model.likelihood, "size", 1))
+    law = model.likelihood
+    return 6 * 8 * P * max(1, getattr(law, "size", 1), getattr(law, "emits", 1))

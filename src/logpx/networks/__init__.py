@@ -4,11 +4,19 @@ from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Curvature, Geodesic, Tangent
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
+from logpx.networks.sequence import (
+    AtEveryPlace,
+    LSTMDecoder,
+    LSTMEncoder,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
 
 __all__ = [
     "MLP",
     "Activation",
+    "AtEveryPlace",
     "Coded",
     "ConvDecoder",
     "ConvEncoder",
@@ -17,6 +25,8 @@ __all__ = [
     "Dictionary",
     "GaussianNoise",
     "Geodesic",
+    "LSTMDecoder",
+    "LSTMEncoder",
     "LevelFeatures",
     "Masking",
     "OneHotFeatures",
@@ -27,6 +37,8 @@ __all__ = [
     "TableFeatures",
     "Tangent",
     "TopK",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "behind_features",
     "flat",
     "halved",
