@@ -71,7 +71,7 @@ def sequence_vae(work: Path, seeds: list[int], threads: int | None) -> None:
     value = {
         "recipe": "sequence_vae",
         "data": data.note,
-        "settings": f"latent 4, width 48, Adam 5e-3 along half a cosine, batch 128, {EPOCHS} epochs; L_100 of {ROWS:,} test rows",
+        "settings": f"latent 4, width 48, Adam 5e-3 along half a cosine, batch 128, {EPOCHS} epochs; L_100, {ROWS:,} test rows",
         "unit": "nats per sentence, its end included; gaps to the law itself on the same rows, lower is better",
         "entropy of the language": entropy,
         "entropy of the language, standard error over 200,000 sentences": error,

@@ -51,6 +51,7 @@ def test_log_p_is_the_sum_over_the_places_up_to_the_end(name):
     logits = px.network(x, px.h).log_softmax(-1)
     by_hand = logits[0, 0] + logits[1, 1] + logits[2, 2]
     assert px.log_prob(x).item() == pytest.approx(by_hand.item(), abs=1e-12)
+    assert px.log_conditionals(x)[3].item() == 0
 
 
 @both
@@ -130,7 +131,7 @@ def test_cached_draws_are_those_of_the_whole_pass(name):
         x[:, t] = inverse(px.network(x, px.h)[:, t], u[:, t]).double()
         x[:, t] = torch.where((x[:, :t] == px.end).any(1), px.end, x[:, t])
     assert torch.equal(px.walk(u), x)
-    greedy = px.mean
+    greedy = px.greedy()
     scored = up_to_end(greedy, px.end)
     assert torch.equal(px.network(greedy, px.h).argmax(-1)[scored], greedy.long()[scored])
 
@@ -151,6 +152,11 @@ def test_a_longer_sequence_is_refused_in_a_sentence():
     for name in NETWORKS:
         with pytest.raises(UserError, match="have 6 places and the model's have 4"):
             law(name).log_prob(torch.zeros(6, dtype=torch.float64))
+
+
+def test_a_mean_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match="have no mean: draw"):
+        _ = law("lstm", (1,)).mean
 
 
 def test_a_last_token_is_like_a_categorical_law():

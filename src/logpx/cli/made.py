@@ -43,7 +43,6 @@ def sample(
     path = out or run / ("samples.png" if len(shape) == 3 else "samples.txt" if is_text else "samples.csv")
     _check_apart(path, about["source"])
     check_writable(path, force=force)
-    draw = draw or not getattr(opened.model.likelihood, "has_mean", True)
     if draw:
         _check_law(opened)
     context, says = contexts(about, n, given)
@@ -53,7 +52,7 @@ def sample(
     )  # a class in each column of the sheet
     words = Words.of(about, given=says, across=across)
     write_samples(path, x, words)
-    what = "draws x ~ p(x|z)" if draw else "means E[x|z]"
+    what = "draws x ~ p(x|z)" if draw or not opened.model.has_mean else "means E[x|z]"
     if as_json:
         return print_json(
             {"run": str(run), "number": n, "shape": list(shape), "what": what, "seed": seed, "out": str(path)}

@@ -44,8 +44,7 @@ class TokenSequence(Distribution):
 
     network  reads x and h (..., C, T), one pass for log p and one step a place for samples.
 
-    `mean` takes the most probable token at each place in turn: sequences have no mean, and it need not be the most probable
-    sequence. Raises UserError for x with another number of places.
+    Sequences have no mean: `mean` raises UserError, as x with another number of places does.
     """
 
     arg_constraints = {}  # noqa: RUF012 - torch's own protocol
@@ -61,7 +60,8 @@ class TokenSequence(Distribution):
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "TokenSequence":
         return TokenSequence(self.network, self.h.expand(*batch_shape, *self.h.shape[-2:]), self.end)
 
-    def log_prob(self, value: Tensor) -> Tensor:
+    def log_conditionals(self, value: Tensor) -> Tensor:
+        """log p(x_t | x_<t) of each place, (..., T), 0 after the end; their sum is log p(x)."""
         if value.shape[-1] != (T := self.h.shape[-1]):
             raise UserError(
                 f"These sequences have {value.shape[-1]} places and the model's have {T}: cut them or fill them with the end, "
@@ -70,11 +70,18 @@ class TokenSequence(Distribution):
         codes = torch.where((value >= 0) & (value == value.floor()), value, 0)
         law = CategoricalLogits(self.network(codes.clamp_max(self.network.begin - 1), self.h))
         scored = up_to_end(value, self.end)
-        goes_on = ~scored & (value != self.end) if self.end is not None else ~scored
-        return law.log_prob(value).masked_fill(~scored, 0).sum(-1).masked_fill(goes_on.any(-1), -torch.inf)
+        after = torch.zeros_like(value) if self.end is None else torch.where(value == self.end, 0, -torch.inf)
+        return torch.where(scored, law.log_prob(value), after)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.log_conditionals(value).sum(-1)
 
     @property
     def mean(self) -> Tensor:
+        raise UserError("Sequences of tokens have no mean: draw from their law, or take its greedy().")
+
+    def greedy(self) -> Tensor:
+        """The most probable token at each place, given those before: not always the most probable sequence."""
         return self.walk(None)
 
     def sample(self, sample_shape: Shape = ()) -> Tensor:

@@ -16,6 +16,8 @@ class Tokens(nn.Module):
     ends     whether the last of the `levels` is the end of a sequence, which also fills what follows; else all have T tokens.
     """
 
+    has_mean = False  # sequences have none: what is shown of them are draws
+
     def __init__(
         self,
         network: LSTMDecoder | TransformerDecoder,
@@ -29,16 +31,9 @@ class Tokens(nn.Module):
         if len(shape) != 1 or levels < 1 + ends:
             raise UserError(f"Rows of shape {shape} with {levels} codes are no sequences: give (N, T) tokens.")
         self.network, self.shape, self.levels, self.size = network, shape, levels, size
+        self.numbers = max(levels, network.logits.in_features)  # at each place, which sets the memory that log p takes
         self.end = levels - 1 if ends else None
         self.support = constraints.integer_interval(0, levels - 1)
-
-    #: draws say more than the most probable tokens, which hardly differ from z to z
-    has_mean = False
-
-    @property
-    def emits(self) -> int:
-        """Numbers at each place that its widest layer computes, which set the memory that log p takes."""
-        return max(self.levels, self.network.logits.in_features)
 
     def forward(self, h: Tensor) -> TokenSequence:
         return TokenSequence(self.network, h, self.end)

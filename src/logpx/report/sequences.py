@@ -3,6 +3,7 @@
 from html import escape
 
 import torch
+from torch import Tensor
 
 from logpx.report.page import Section, lede, table
 from logpx.report.subject import Subject
@@ -13,31 +14,46 @@ PAIRS, DRAWS = 12, 20
 
 def reconstructions(s: Subject) -> Section | None:
     """Rows beside what the decoder writes at their posterior means, the most probable token at each place in turn."""
-    if s.data.kind != "sequence":
+    if not s.is_text:
         return None
-    words = Words.of(s.data.describe())
-    x, made = s.x[:PAIRS], s.reconstructions[:PAIRS]
-    lines = [[escape(a), escape(b)] for a, b in zip(sentences(x, words), sentences(made, words), strict=True)]
-    same = (s.x == s.reconstructions).all(1).double().mean()
+    made = s.law(s.means[: len(s.x)]).greedy().cpu().float()  # type: ignore[attr-defined]
+    same = (s.x == made).all(1).double().mean()
     html = lede(
-        f"Beside each of the first {len(x)} {s.rows}, not chosen, what is written at its mean of <i>z</i>: the most probable "
-        f"token at each place, given those before. Of the first {len(s.x):,}, {same:.0%} come back token for token."
+        f"Beside each of the first {min(PAIRS, len(made))} {s.rows}, not chosen, what is written at its mean of <i>z</i>: the "
+        f"most probable token at each place, given those before. Of the first {len(made):,}, {same:.0%} come back whole."
     )
-    return Section("Reconstructions", html + table(["data", "reconstruction"], lines))
+    rows = zip(_cells(s, s.x[:PAIRS]), _cells(s, made[:PAIRS]), strict=True)
+    return Section("Reconstructions", html + table(["data", "reconstruction"], [list(row) for row in rows]))
 
 
 def samples(s: Subject) -> Section | None:
     """What the model writes of z ~ p(z), and how long it is beside the data."""
-    if s.data.kind != "sequence" or s.prior is None:
+    if not s.is_text or s.prior is None:
         return None
     torch.manual_seed(s.seed)
-    z, context = s._from_prior(len(s.x))
-    made = s.law(z, context).sample().cpu().float()
-    words, end = Words.of(s.data.describe()), (s.data.spec.levels or 1) - 1
-    longer = [f"{(x != end).sum(1).double().mean():.2f}" for x in (made, s.x)]
+    _, law = s.model.sample(len(s.x))
+    made = law.sample().cpu().float()
     html = lede(
-        "What the model makes up: <i>z</i> ~ <i>p</i>(<i>z</i>), then token by token <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>). "
-        f"On average {longer[0]} tokens long; the {s.rows} have {longer[1]}."
+        "What the model makes up: <i>z</i> ~ <i>p</i>(<i>z</i>), then token by token <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)."
+        + _lengths(s, made)
     )
-    lines = [[escape(line)] for line in sentences(made[:DRAWS], words)]
-    return Section("Samples", html + table(["samples"], lines))
+    return Section("Samples", html + table(["samples"], [[cell] for cell in _cells(s, made[:DRAWS])]))
+
+
+def _lengths(s: Subject, made: Tensor) -> str:
+    """How long samples and data are, where they end."""
+    if (end := _words(s).end) is None:
+        return ""
+    mine, theirs = ((x != end).sum(1).double().mean() for x in (made, s.x))
+    return f" They are {mine:.2f} tokens long on average, and the {s.rows} {theirs:.2f}."
+
+
+def _words(s: Subject) -> Words:
+    if s.data.kind == "sequence":
+        return Words.of(s.data.describe())
+    return Words(categories=[[str(code) for code in range(s.data.spec.levels or 0)]])
+
+
+def _cells(s: Subject, x: Tensor) -> list[str]:
+    """Each sequence as HTML; one without a token as a mark."""
+    return [escape(line) or "<i>empty</i>" for line in sentences(x, _words(s))]
