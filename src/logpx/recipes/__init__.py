@@ -10,10 +10,10 @@ from logpx.recipes.constrained import beta_vae, capacity_vae, constrained_vae, g
 from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi, two_layer_vae
 from logpx.recipes.classical import factor_analysis, linear_vae, ppca
 from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
-from logpx.recipes.sequence import sequence_vae
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
+from logpx.recipes.sequence import sequence_vae
 
 # isort: on
 
