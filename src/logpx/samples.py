@@ -18,7 +18,7 @@ from logpx.train.state import write_atomically
 
 
 def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, context: Tensor | None = None) -> Tensor:
-    """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z).
+    """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z); draws where no mean is known.
 
     context  (n, C) or (1, C), what a conditional model is given: x ~ p(x|z, c).
 
@@ -31,7 +31,7 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, conte
         context = context.expand(n, -1).to(like.device, like.dtype)
     with at_rest(model, seed):
         _, px = model.sample(n, context)
-        return px.sample() if draw else px.mean
+        return px.sample() if draw or not model.has_mean else px.mean
 
 
 # --- along geodesics of the latent space ------------------------------------------------------------------------------
@@ -186,17 +186,25 @@ class Words(NamedTuple):
     categories: Sequence[Sequence[str] | None] | None = None  # of each column, the names of its codes
     given: Mapping[str, Sequence[str]] = {}  # further columns, one text a row
     across: int | None = None  # of a sheet of pictures: how many in a line
+    end: int | None = None  # of sequences: the code that ends one and fills what follows
 
     @classmethod
     def of(cls, about: Mapping[str, Any], **more: Any) -> "Words":
         """Those of the data that a run describes."""
+        if about["kind"] == "sequence":
+            end, (T,) = about["levels"] - 1, about["shape"]
+            tokens = [*(about["categories"].get("token") or map(str, range(end))), ""]
+            return cls(None, [tokens] * T, **more, end=end)
         kinds = columns_in(about, "column_kinds")
         names = [about["categories"][c.name] if c.kind == "categorical" else None for c in kinds]
         return cls(about.get("columns") or [c.name for c in kinds] or None, names or None, **more)
 
 
 def write_samples(path: Path, x: Tensor, words: Words | None = None) -> None:
-    """Writes x as .png (images of 1, 3 or 4 channels), .npy or .csv (one row per point); UserError for another ending."""
+    """Writes x as .png (images of 1, 3 or 4 channels), .npy, .csv or .txt (one line per point); UserError for another ending.
+
+    Sequences end as they do in files that are read: with -1 in .npy, with empty cells in .csv. Only they have a .txt.
+    """
     check_writable(path)
     write_atomically(path, lambda beside: WRITERS[path.suffix](beside, x, words or Words()))
 
@@ -223,7 +231,27 @@ def _write_png(path: Path, x: Tensor, words: Words) -> None:
 
 def _write_npy(path: Path, x: Tensor, words: Words) -> None:
     with path.open("wb") as file:
-        np.save(file, x.cpu().numpy(), allow_pickle=False)
+        np.save(file, (x if words.end is None else ended(x, words.end)).cpu().numpy(), allow_pickle=False)
+
+
+def ended(x: Tensor, end: int) -> Tensor:
+    """Codes of sequences as whole numbers, -1 after their end."""
+    return x.long().masked_fill(x == end, -1)
+
+
+def sentences(x: Tensor, words: Words) -> list[str]:
+    """Sequences as text: their tokens with a space between, or without where each is one character."""
+    assert words.categories is not None
+    names = words.categories[0] or ()
+    named = any(not name.isdigit() for name in names if name)
+    between = "" if named and all(len(name) <= 1 for name in names) else " "
+    return [between.join(names[int(code)] for code in row if code != words.end) for row in x.tolist()]
+
+
+def _write_txt(path: Path, x: Tensor, words: Words) -> None:
+    if words.end is None:
+        raise UserError("Text is for sequences: write these data as .npy or .csv.")
+    path.write_text("".join(f"{line}\n" for line in sentences(x, words)), encoding="utf-8")
 
 
 def _write_csv(path: Path, x: Tensor, words: Words) -> None:
@@ -249,7 +277,7 @@ def _cell(value: float, categories: Sequence[str] | None, exact: bool) -> str:
     return short if float(short := f"{value:.15g}") == value else repr(value)
 
 
-WRITERS = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv}
+WRITERS = {".png": _write_png, ".npy": _write_npy, ".csv": _write_csv, ".txt": _write_txt}
 
 
 # --- imputed values ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ def sample(
     run: Folder,
     n: Annotated[int, typer.Option("--number", "-n", help="How many.")] = 64,
     out: Annotated[
-        Path | None, typer.Option(help=".png (images), .npy or .csv.  [default: RUN/samples.png or .csv]")
+        Path | None,
+        typer.Option(help=".png (images), .npy, .csv, .txt (sequences).  [default: RUN/samples.png, .csv or .txt]"),
     ] = None,
     draw: Annotated[bool, typer.Option("--draw", help="Draw x ~ p(x|z) instead of the mean E[x|z].")] = False,
     given: Annotated[
@@ -30,7 +31,7 @@ def sample(
     as_json: JSON = False,
 ) -> None:
     """Draw new data: z from the prior, then x. Example: logpx sample runs/demo -n 100 --out new.png"""
-    from logpx.samples import Words, check_writable, contexts, draw_samples, few, write_samples
+    from logpx.samples import Words, check_writable, contexts, draw_samples, few, sentences, write_samples
 
     if n < 1:
         raise UserError(few(n))
@@ -38,7 +39,8 @@ def sample(
     _check_prior(opened)
     about = opened.info["data"]
     shape = tuple(about["shape"])
-    path = out or run / ("samples.png" if len(shape) == 3 else "samples.csv")
+    is_text = about["kind"] == "sequence"
+    path = out or run / ("samples.png" if len(shape) == 3 else "samples.txt" if is_text else "samples.csv")
     _check_apart(path, about["source"])
     check_writable(path, force=force)
     if draw:
@@ -48,13 +50,16 @@ def sample(
     across = (
         len({*next(iter(says.values()))}) if says and given is None else None
     )  # a class in each column of the sheet
-    write_samples(path, x, Words.of(about, given=says, across=across))
-    what = "draws x ~ p(x|z)" if draw else "means E[x|z]"
+    words = Words.of(about, given=says, across=across)
+    write_samples(path, x, words)
+    what = "draws x ~ p(x|z)" if draw or not opened.model.has_mean else "means E[x|z]"
     if as_json:
         return print_json(
             {"run": str(run), "number": n, "shape": list(shape), "what": what, "seed": seed, "out": str(path)}
         )
     print(f"{n} {what} with z ~ p(z): {path}")
+    if is_text:
+        print("\n".join(f"  {line}" for line in sentences(x[:5], words)))
     return None
 
 

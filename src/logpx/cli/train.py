@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 #: the data in a recipe's example where it cannot take MNIST, some of whose pixels never change
-EXAMPLES = {"factor_analysis": "linear-gaussian"}
+EXAMPLES = {"factor_analysis": "linear-gaussian", "sequence_vae": "topics"}
 
 
 class RecipeGroup(TyperGroup):
@@ -188,6 +188,7 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     from logpx.train import fit
 
     options = _typed(row, options)
+    given["kind"] = given["kind"] or row.kind
     given["context"] = given["context"] or ("label" if row.conditional else None)
     data = _load(given, options.get("likelihood", "gaussian"))
     out = given["out"] or _free_folder(row.name, data, given["resume"])

@@ -15,8 +15,8 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.model import Batch
 
-Kind = Literal["binary", "grey", "integer", "real", "categorical", "mixed"]
-KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical", "mixed")
+Kind = Literal["binary", "grey", "integer", "real", "categorical", "sequence", "mixed"]
+KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical", "sequence", "mixed")
 Share = float | int | None  # a fraction in [0, 1) or a count of rows; None: the default of the source
 
 CHUNK_BYTES = 8 << 20  # a scan holds a handful of arrays of this size: well under 64 MB in all
@@ -36,8 +36,9 @@ class Spec(NamedTuple):
     """All that a recipe may look at: the shape of one data point and what its numbers are.
 
     kind says what a prepared batch holds: `binary` {0, 1}; `grey` values in [0, 1]; `integer` counts or
-    levels >= 0; `real` any value; `categorical` codes 0 .. levels - 1; `mixed` columns of several of these, each as
-    `columns` says. All are floating point tensors.
+    levels >= 0; `real` any value; `categorical` codes 0 .. levels - 1; `sequence` such codes in order, of which the last
+    ends a sequence and fills what follows; `mixed` columns of several of these, each as `columns` says. All are floating
+    point tensors.
     """
 
     shape: tuple[int, ...]  # (C, H, W) for images, (P,) for tables
@@ -199,11 +200,17 @@ class Stored:
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each text column: its values, by code
     dropped: tuple[str, ...] = ()  # columns of the file that were left out, as asked
     doubts: dict[str, str] = field(default_factory=dict)  # sentences on columns that hardly are what they seem
+    kind: Kind | None = None  # where the reader knows what the numbers are
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns of a table, given or made up."""
         return self.columns or tuple(f"column {i}" for i in range(self.x.shape[1]))
+
+    def texts(self, i: int) -> list[str | None]:
+        """The values of a table's column as text, None where one is missing."""
+        names, values = self.categories.get(self.names[i]), self.x[:, i].tolist()
+        return [None if v != v else names[int(v)] if names else f"{v:.17g}" for v in values]
 
 
 def is_mapped(array: np.ndarray) -> bool:

@@ -15,6 +15,7 @@ from logpx.data.kinds import Plan, check_kind_name, decide
 from logpx.data.labels import name_labels
 from logpx.data.mixed import Table, context_of, levels_of, sorted_out
 from logpx.data.note import describe
+from logpx.data.sequences import as_sequences, names_of_tokens
 from logpx.errors import UserError
 
 
@@ -39,6 +40,9 @@ def build(
         raise UserError(f"seed={seed!r} must be an integer from 0 to 2**32 - 1.")
     check_kind_name(kind)
     arrange(stored)
+    kind = kind or stored.kind
+    if kind == "sequence":
+        as_sequences(stored, columns, context)
     facts = scan(stored)
     held_out, test = (share.item() if isinstance(share, np.generic) else share for share in (held_out, test))
     train, kept, rest = divide(stored, held_out, test, seed)
@@ -88,7 +92,7 @@ def build(
         classes=classes,
         log_density=stored.log_density,
         conditions=table.conditions,
-        categories=table.categories,
+        categories=table.categories | names_of_tokens(stored),
     )
 
 

@@ -40,7 +40,7 @@ def decide(stored: Stored, facts: Facts, protocol: str | None, kind: Kind | None
     if chosen == AS_IS:
         kind = kind or natural_kind(facts, levels)
         check_kind(stored.name, facts, kind)
-        counted = (levels or int(facts.high.max()) + 1) if kind == "categorical" else None
+        counted = (levels or int(facts.high.max()) + 1) if kind in ("categorical", "sequence") else None
         return Plan(kind, AS_IS, counted or (levels if kind == "integer" else None))
     possible = tuple(protocols.KIND_OF) if levels else ("grey", "dynamic", "threshold", "static")
     unit_floats = not facts.integers and facts.within_unit
@@ -83,5 +83,5 @@ def check_kind(name: str, facts: Facts, kind: Kind) -> None:
         raise UserError(f"{name} has the negative value {low:g}, and kind={kind!r} needs values >= 0; use 'real'.")
     if kind in ("integer", "categorical") and not facts.whole:
         raise UserError(f"{name} has values that are not whole, and kind={kind!r} needs integers; use kind='real'.")
-    if kind == "categorical" and high >= MAX_CATEGORIES:
+    if kind in ("categorical", "sequence") and high >= MAX_CATEGORIES:
         raise UserError(f"{name} has the code {high:g}, and codes must be below {MAX_CATEGORIES}; renumber them.")

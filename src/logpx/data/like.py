@@ -16,6 +16,7 @@ from logpx.data.columns import encoded
 from logpx.data.facts import scan
 from logpx.data.kinds import decide
 from logpx.data.mixed import levels_of
+from logpx.data.sequences import sequences_like
 from logpx.data.sources import read
 from logpx.errors import UserError
 
@@ -31,6 +32,9 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     named, by_label = is_table(source), bool(about.get("by_label"))
     drop = (about.get("asked") or {}).get("drop")
     stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
+    if about["kind"] == "sequence":
+        sequences_like(stored, about)
+        return _prepared(stored, about, None)
     columns, conditions = columns_in(about, "column_kinds"), columns_in(about, "conditions")
     labels = _label_of(stored, about, conditions[0] if by_label and conditions else None)
     if named:
@@ -74,7 +78,7 @@ def _label_of(stored: Stored, about: Mapping[str, Any], condition: Column | None
     column: Any = stored.labels
     if stored.columns and name in stored.columns:
         i = stored.columns.index(name)
-        column = _texts(stored, i)
+        column = stored.texts(i)
         rest = [k for k in range(len(stored.columns)) if k != i]
         stored.x = stored.x[:, rest]
         stored.typed = stored.typed and tuple(stored.typed[k] for k in rest)
@@ -99,7 +103,7 @@ def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -
     """One column of the table in the run's numbers."""
     i = stored.names.index(column.name)
     if column.kind == "categorical":
-        names, texts = list(categories[column.name])[: column.levels], _texts(stored, i)
+        names, texts = list(categories[column.name])[: column.levels], stored.texts(i)
         if all(text is None or text in NULLS for text in texts):  # NA throughout: a category if it was one
             texts = [text if text in names else None for text in texts]
         return _codes(texts, names, column.name)
@@ -117,7 +121,7 @@ def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -
 
 def _numbers_in(stored: Stored, i: int, column: Column) -> np.ndarray:
     """A column that was read as text where numbers are wanted: gaps spelled in words, or 007."""
-    texts = [None if text in NULLS else text for text in _texts(stored, i)]
+    texts = [None if text in NULLS else text for text in stored.texts(i)]
     try:
         return np.array([np.nan if text is None else float(text) for text in texts])
     except ValueError:
@@ -133,12 +137,6 @@ def _fits(values: np.ndarray, kind: str) -> np.ndarray:
     if kind == "integer":
         return (values >= 0) & (values == np.rint(values))
     return (values >= 0) & (values <= 1) if kind == "grey" else np.isfinite(values)
-
-
-def _texts(stored: Stored, i: int) -> list[str | None]:
-    """The values of a column as text, None where one is missing."""
-    names, values = stored.categories.get(stored.names[i]), stored.x[:, i].tolist()
-    return [None if v != v else names[int(v)] if names else f"{v:.17g}" for v in values]
 
 
 def _codes(texts: list[str | None], names: list[str], column: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from logpx.data import images, synthetic
+from logpx.data import images, language, synthetic
 from logpx.data.asked import names_in
 from logpx.data.base import Data, Kind, Share, Stored
 from logpx.data.build import build
@@ -24,7 +24,8 @@ PICTURES = {
 
 def names() -> dict[str, str]:
     """Every named data set and one line about it."""
-    return PICTURES | {name: f"synthetic: {line}" for name, (_, line) in synthetic.MAKERS.items()}
+    made = {name: line for name, (_, line) in synthetic.MAKERS.items()} | {language.NAME: language.LINE}
+    return PICTURES | {name: f"synthetic: {line}" for name, line in made.items()}
 
 
 def load(
@@ -41,7 +42,7 @@ def load(
     drop: Drop = None,
     download: bool = False,
 ) -> Data:
-    """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, or a folder of images.
+    """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
 
     Args:
         source: the name or path; "mnist:grey" carries the protocol.
@@ -116,6 +117,8 @@ def read(source: str | Path, *, seed: int, label: str | None, download: bool, dr
 
 def read_name(name: str, seed: int, download: bool) -> Stored:
     """The stored rows of a named set."""
+    if name == language.NAME:
+        return language.read(seed)
     if name in synthetic.MAKERS:
         return synthetic.read(name, seed)
     if name == "fashion-mnist":

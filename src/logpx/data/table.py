@@ -12,6 +12,7 @@ from logpx.data.asked import names_in
 from logpx.data.base import Stored
 from logpx.data.csvs import layout_of, typed_table
 from logpx.data.reading import reading, size_on_disk
+from logpx.data.sequences import TOKEN
 from logpx.errors import UserError
 
 DATA, TEST = ("x_train", "train", "x", "data"), ("x_test", "test")
@@ -79,6 +80,27 @@ def choose(path: Path, keys: list[str], get: Callable[[str], np.ndarray], label:
         test_labels=None if test is None or test_y is None else plain_array(get(test_y), test_y, text=True),
         note=f"ignored: {', '.join(ignored)}" if ignored else "",
     )
+
+
+def txt(path: Path, label: str | None) -> Stored:
+    """Lines of text, each a sequence: of words where any line holds several, else of characters. Empty lines are left out."""
+    refuse_label(path, label, ".txt files")
+    with reading(path, "text in UTF-8"):
+        lines = path.read_text("utf-8-sig").splitlines()
+    worded = any(len(line.split()) > 1 for line in lines)
+    rows = [line.split() if worded else list(line.strip()) for line in lines if line.strip()]
+    names = sorted({token for row in rows for token in row})
+    code = {token: i for i, token in enumerate(names)}
+    x = np.full((len(rows), max(map(len, rows), default=0)), -1, np.int32)
+    for i, row in enumerate(rows):
+        x[i, : len(row)] = [code[token] for token in row]
+    empty = len(lines) - len(rows)
+    note = f"sequences of {'words' if worded else 'characters'}" + (
+        f", {empty:,} empty lines left out" if empty else ""
+    )
+    stored = Stored(name=path.name, source=str(path), x=x, kind="sequence", note=note)
+    stored.categories = {TOKEN: tuple(names)}
+    return stored
 
 
 def find(keys: list[str], words: tuple[str, ...]) -> str | None:
@@ -170,5 +192,11 @@ TABLES: Mapping[str, Callable[[Path, str | None, Drop], Stored]] = {
     ".tsv": csv_file,
     ".parquet": parquet,
 }
-ARRAYS: Mapping[str, Callable[[Path, str | None], Stored]] = {".npy": npy, ".npz": npz, ".h5": h5, ".hdf5": h5}
-READERS = (".npy", ".npz", *TABLES, ".h5", ".hdf5")
+ARRAYS: Mapping[str, Callable[[Path, str | None], Stored]] = {
+    ".npy": npy,
+    ".npz": npz,
+    ".h5": h5,
+    ".hdf5": h5,
+    ".txt": txt,
+}
+READERS = (".npy", ".npz", *TABLES, ".h5", ".hdf5", ".txt")

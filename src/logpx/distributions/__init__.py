@@ -11,6 +11,7 @@ from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal
+from logpx.distributions.sequence import TokenSequence
 from logpx.distributions.spaces import Space, spaces_of
 from logpx.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from logpx.distributions.table import Columns
@@ -33,6 +34,7 @@ __all__ = [
     "RiemannianNormal",
     "Space",
     "StudentT",
+    "TokenSequence",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",

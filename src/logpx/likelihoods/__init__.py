@@ -19,6 +19,7 @@ from logpx.likelihoods.choice import (
 from logpx.likelihoods.counts import NegativeBinomial, Poisson
 from logpx.likelihoods.levels import Categorical, DiscretisedLogistic
 from logpx.likelihoods.real import Gaussian, Laplace, StudentT
+from logpx.likelihoods.sequence import Tokens
 from logpx.likelihoods.table import Table
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Poisson",
     "StudentT",
     "Table",
+    "Tokens",
     "check_choice",
     "check_support",
     "for_kind",

@@ -4,12 +4,20 @@ from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Ambient, Curvature, Geodesic
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
+from logpx.networks.sequence import (
+    AtEveryPlace,
+    LSTMDecoder,
+    LSTMEncoder,
+    TransformerDecoder,
+    TransformerEncoder,
+)
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
 
 __all__ = [
     "MLP",
     "Activation",
     "Ambient",
+    "AtEveryPlace",
     "Coded",
     "ConvDecoder",
     "ConvEncoder",
@@ -18,6 +26,8 @@ __all__ = [
     "Dictionary",
     "GaussianNoise",
     "Geodesic",
+    "LSTMDecoder",
+    "LSTMEncoder",
     "LevelFeatures",
     "Masking",
     "OneHotFeatures",
@@ -27,6 +37,8 @@ __all__ = [
     "Spread",
     "TableFeatures",
     "TopK",
+    "TransformerDecoder",
+    "TransformerEncoder",
     "behind_features",
     "flat",
     "halved",

@@ -14,6 +14,7 @@ from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
 from logpx.recipes.discrete import dvae
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
+from logpx.recipes.sequence import sequence_vae
 
 # isort: on
 
@@ -52,6 +53,7 @@ __all__ = [
     "ppca",
     "rebuild",
     "renyi",
+    "sequence_vae",
     "sparse",
     "two_layer_vae",
     "vae",

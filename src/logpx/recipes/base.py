@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from torch import nn
 
 from logpx import likelihoods, networks, objectives, posteriors, priors
-from logpx.data import Column, Data, Spec, from_array
+from logpx.data import Column, Data, Kind, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.recipes.types import Positive
@@ -53,6 +53,7 @@ class Recipe(NamedTuple):
     build: Callable[..., Method]
     source: Callable[..., Method]
     conditional: bool = False  # whether it models p(x | context); the command line then takes the label by default
+    kind: Kind | None = None  # the one that it reads data as unless told otherwise
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -77,20 +78,22 @@ ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh
 RECIPES: dict[str, Recipe] = {}
 
 
-def recipe(function: Callable[..., Method] | None = None, *, conditional: bool = False) -> Any:
+def recipe(
+    function: Callable[..., Method] | None = None, *, conditional: bool = False, kind: Kind | None = None
+) -> Any:
     """Enters a function into the table, checks its options when called, and seeds the initial weights.
 
     The decorated function takes a Data, a Spec or an array, its own options, and `seed`. An option `rows` left at None is
     the number of training rows, where the data are given: the options that a run keeps then hold it.
     """
     if function is None:
-        return partial(recipe, conditional=conditional)
+        return partial(recipe, conditional=conditional, kind=kind)
     checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
     title, reference = _headline(function)
 
     @wraps(function)
     def build(data: Any, *, seed: int = 0, **options: Any) -> Method:
-        data = data if isinstance(data, Data | Spec) else from_array(data)
+        data = data if isinstance(data, Data | Spec) else from_array(data, kind=kind)
         given = {name: p.default for name, p in RECIPES[function.__name__].options.items()} | options
         if isinstance(data, Data) and given.get("rows", 0) is None:
             given["rows"] = options["rows"] = len(data.train)
@@ -102,7 +105,7 @@ def recipe(function: Callable[..., Method] | None = None, *, conditional: bool =
                 raise UserError(_sentence(function.__name__, error)) from None
         return replace(method, recipe=function.__name__, options=given | {"seed": seed})
 
-    RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function, conditional)
+    RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function, conditional, kind)
     return build
 
 
@@ -196,6 +199,10 @@ OF_CATEGORIES = {"mixed": ("table",), "categorical": ("categorical", "logistic",
 
 def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
     """The likelihood of that name for this data, built from what it takes; "auto" is the one that fits their kind."""
+    if spec.kind == "sequence":
+        raise UserError(
+            "These data are sequences that end: take the recipe sequence_vae, or --kind categorical for others."
+        )
     name = likelihoods.for_kind(spec.kind, spec.levels) if name == "auto" else name
     likelihoods.check_choice(spec.columns, name, sigma)
     if name not in (fitting := OF_CATEGORIES.get(spec.kind, (name,))):

@@ -15,7 +15,12 @@ from logpx.recipes.base import find
 from logpx.train import Method
 
 #: shapes to build a recipe on when only its parts are wanted; a recipe takes the first that it accepts
-EXAMPLES = (Spec((1, 28, 28), "binary"), Spec((8,), "real"), Spec((1, 28, 28), "binary", context=10))
+EXAMPLES = (
+    Spec((1, 28, 28), "binary"),
+    Spec((8,), "real"),
+    Spec((1, 28, 28), "binary", context=10),
+    Spec((8,), "sequence", 5),
+)
 
 
 def example(name: str) -> Method:

@@ -11,7 +11,7 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import curved, discrete, geodesics, latents, samples, settings, summary
+from logpx.report import curved, discrete, geodesics, latents, samples, sequences, settings, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -24,6 +24,8 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     summary.training,
     samples.reconstructions,
     samples.samples,
+    sequences.reconstructions,
+    sequences.samples,
     samples.density,
     latents.plane,
     latents.single,

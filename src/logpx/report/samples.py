@@ -33,14 +33,14 @@ def reconstructions(s: Subject) -> Section | None:
             picture
         )
         return Section("Reconstructions", html, (picture,))
-    if s.is_plane:
+    if s.is_plane and not s.is_text:
         shown = _two_clouds(s)
         return Section(
             "Reconstructions",
             lede(f"Data and their reconstructions: {words}.") + _row(shown),
             tuple(p for p, _ in shown),
         )
-    if len(s.data.shape) == 1:
+    if not s.is_text and len(s.data.shape) == 1:
         panels = tuple(_agreement(s, i) for i in range(min(PANELS, s.data.shape[0])))
         which = (
             f"the first {len(panels)} of {s.data.shape[0]} columns" if len(panels) < s.data.shape[0] else "each column"
@@ -110,7 +110,7 @@ def _row(shown: list[tuple[Picture, str]], kind: str = "") -> str:
 
 def samples(s: Subject) -> Section | None:
     """What the model makes of z ~ p(z); absent where it has no prior."""
-    if s.prior is None or len(s.data.shape) not in (1, 3):
+    if s.prior is None or len(s.data.shape) not in (1, 3) or s.is_text:
         return None
     n = 6 * COLUMNS if s.is_image else len(s.x) if s.is_plane else 4000
     means, draws = s.sample(n)

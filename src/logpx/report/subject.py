@@ -13,6 +13,7 @@ from logpx.data import Data, Split
 from logpx.distributions import OneHots, Space, is_density, is_euclidean, spaces, spaces_of
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, Usage, usage
+from logpx.likelihoods import Tokens
 from logpx.model import VAE, Batch
 from logpx.train import Run
 
@@ -39,7 +40,12 @@ class Subject:
     @property
     def is_plane(self) -> bool:
         """Whether rows are points of a plane: two numbers, some of them known."""
-        return self.data.shape == (2,) and self.data.kind != "mixed" and len(self.points) > 1
+        return self.data.shape == (2,) and self.data.kind not in ("mixed", "sequence") and len(self.points) > 1
+
+    @property
+    def is_text(self) -> bool:
+        """Whether rows are sequences that the model reads token by token."""
+        return isinstance(self.model.likelihood, Tokens)
 
     @property
     def by_class(self) -> bool:
@@ -121,8 +127,15 @@ class Subject:
         return self.model.encode(batch.to(like.device, like.dtype))
 
     def decode(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """E[x|z] for z (N, D), (N, *shape), a piece at a time."""
+        """E[x|z] for z (N, D), (N, *shape), a piece at a time; where no mean is known, a draw x ~ p(x|z) each."""
+        if not self.model.has_mean:
+            torch.manual_seed(self.seed + 1)  # apart from the noise that z may have been drawn with
+            return self._drawn(z, context)
         return torch.cat([self.law(*piece).mean.cpu().float() for piece in self._pieces(z, context)])
+
+    def _drawn(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """x ~ p(x|z) for z (N, D), (N, *shape), a piece at a time."""
+        return torch.cat([self.law(*piece).sample().cpu().float() for piece in self._pieces(z, context)])
 
     def law(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x | z); of a conditional model with the context given, or that of the first row."""
@@ -217,9 +230,7 @@ class Subject:
         """E[x|z] and x ~ p(x|z) for z ~ p(z), each (n, *shape); no draws where p(x|z) is no density."""
         torch.manual_seed(self.seed)
         z, context = self._from_prior(n)
-        pieces = self._pieces(z, context) if self.is_density else ()
-        draws = [self.law(*piece).sample().cpu().float() for piece in pieces]
-        return self.decode(z, context), torch.cat(draws) if draws else None
+        return self.decode(z, context), self._drawn(z, context) if self.is_density else None
 
     def _from_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
         """z ~ p(z), (n, D), and the contexts that go with them."""
