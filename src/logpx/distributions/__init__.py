@@ -9,6 +9,7 @@ from logpx.distributions.laws import is_density, is_euclidean, log_prob_by_eleme
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
 from logpx.distributions.product import ProductOf
+from logpx.distributions.quantised import OverCodes, Quantised, code_counts, perplexity
 from logpx.distributions.riemannian import RiemannianNormal
 from logpx.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from logpx.distributions.table import Columns
@@ -23,15 +24,18 @@ __all__ = [
     "GreyScore",
     "LogisticMixture",
     "NegativeBinomial",
+    "OverCodes",
     "Point",
     "PoissonLogMean",
     "PowerSpherical",
     "ProductOf",
+    "Quantised",
     "RiemannianNormal",
     "StudentT",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",
+    "code_counts",
     "has_closed_kl",
     "import_zuko",
     "is_density",
@@ -39,4 +43,5 @@ __all__ = [
     "kinds",
     "kl_by_dimension",
     "log_prob_by_element",
+    "perplexity",
 ]

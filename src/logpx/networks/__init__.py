@@ -1,5 +1,6 @@
 """Networks, modules from tensor to tensor (floor 2). None knows what its output parametrises."""
 
+from logpx.networks.code_grid import CausalTransformer, GridDecoder, GridEncoder, Summed
 from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Curvature, Geodesic, Tangent
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
@@ -9,6 +10,7 @@ from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, 
 __all__ = [
     "MLP",
     "Activation",
+    "CausalTransformer",
     "Coded",
     "ConvDecoder",
     "ConvEncoder",
@@ -17,6 +19,8 @@ __all__ = [
     "Dictionary",
     "GaussianNoise",
     "Geodesic",
+    "GridDecoder",
+    "GridEncoder",
     "LevelFeatures",
     "Masking",
     "OneHotFeatures",
@@ -24,6 +28,7 @@ __all__ = [
     "Seeing",
     "Shape",
     "Spread",
+    "Summed",
     "TableFeatures",
     "Tangent",
     "TopK",

@@ -19,6 +19,7 @@ from logpx.objectives.codes import L1, Contraction, KLRho, Reconstruction
 from logpx.objectives.constrained import GECO, Capacity, Constrained
 from logpx.objectives.divergences import JensenShannon, ReverseKL, SlicedWasserstein, TotalVariation, Wasserstein2
 from logpx.objectives.penalties import DIP, MMD, KernelName, TotalCorrelation, Version, Weights
+from logpx.objectives.quantised import Quantisation
 
 __all__ = [
     "DIP",
@@ -38,6 +39,7 @@ __all__ = [
     "KLRho",
     "KernelName",
     "Objective",
+    "Quantisation",
     "Reconstruction",
     "Renyi",
     "ReverseKL",

@@ -8,10 +8,13 @@ from logpx.posteriors.curved import PowerSpherical, Product, RiemannianNormal, V
 from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
+from logpx.posteriors.quantised import Codebook, FiniteScalar
 
 __all__ = [
+    "Codebook",
     "Deterministic",
     "DiagNormal",
+    "FiniteScalar",
     "Flow",
     "FullNormal",
     "PowerSpherical",
