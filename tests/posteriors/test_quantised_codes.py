@@ -174,7 +174,7 @@ def test_dead_codes_start_again_on_vectors_of_the_batch(learning):
     q, z_e = family(codes=8, learning=learning, restart=0.05, decay=0.5), emitted(20)
     with torch.no_grad():
         q.codes_of_stages[0, 5:] = 1000.0  # nobody's
-        q.sums.copy_(q.codes_of_stages)
+        q.sums.copy_(q.codes_of_stages * q.counts.unsqueeze(-1))
     for _ in range(5):  # their counts fall below a twentieth of the mean
         stepped(q, z_e)
     vectors = {tuple(v.tolist()) for v in z_e.detach().view(-1, 3)}
@@ -215,7 +215,7 @@ def test_codes_start_where_k_means_puts_them_and_later_stages_on_what_is_left():
     one = (z.unflatten(-1, (2, 3)) - law.z.unflatten(-1, (2, 2, 3))[..., 0, :]).square().sum((-2, -1)).mean()
     two = (z.unflatten(-1, (2, 3)) - law.z.unflatten(-1, (2, 2, 3)).sum(-2)).square().sum((-2, -1)).mean()
     assert two < 0.8 * one
-    assert q.counts.sum(-1).tolist() == pytest.approx([4.0, 4.0])
+    assert q.counts.sum(-1).tolist() == pytest.approx([0.04, 0.04])  # (1 - 0.99) for each of 4 codes
 
 
 @pytest.mark.parametrize("levels", [(2,), (3,), (8, 6, 5), (7, 5, 5, 5)])

@@ -69,8 +69,10 @@ class Codebook(nn.Module):
             self.codes_of_stages = nn.Parameter(start)
         else:
             self.register_buffer("codes_of_stages", start)
-        self.register_buffer("counts", torch.ones(stages, codes))
-        self.register_buffer("sums", start.clone())
+        self.register_buffer(
+            "counts", torch.full((stages, codes), 1 - decay)
+        )  # as if one step had given each one vector
+        self.register_buffer("sums", (1 - decay) * start)
         self.tally = nn.Parameter(torch.zeros(stages, codes, 2 * width + 1))
         self.moves_itself = ("tally",)
 
@@ -166,7 +168,7 @@ class Codebook(nn.Module):
         for _ in range(self.stages):
             found, size = k_means(left, self.codes)
             centres.append(found)
-            counts.append(size * self.codes / size.sum())  # one vector a code on average: soon outweighed
+            counts.append((1 - self.decay) * self.codes * size / size.sum())  # as much as at birth: soon outweighed
             left = left - found[nearest(left, found)]
         self._put(everywhere, torch.stack(centres), torch.stack(counts))
 
