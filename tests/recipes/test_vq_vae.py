@@ -212,4 +212,7 @@ def test_it_works_from_the_command_line(tmp_path, capsys):
     assert logpx(["sample", out, "-n", "4"]) == 0
     assert logpx(["evaluate", out]) == 0
     assert "lower bound" in capsys.readouterr().out
-    assert (tmp_path / "run" / "report.html").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "of 8 codes in use" in page
+    assert "Walks" not in page  # there is nothing between two codes
+    assert "active latents" not in page
