@@ -9,7 +9,7 @@ from logpx import recipes
 from logpx.cli import run as logpx
 from logpx.data import Spec, from_array
 from logpx.errors import UserError
-from logpx.evaluate import code_evidence, code_usage, evidence, expected_terms, mutual_information, usage
+from logpx.evaluate import code_evidence, code_usage, evidence, expected_terms, impute, mutual_information, usage
 from logpx.networks import CausalTransformer
 from logpx.posteriors import Codebook
 from logpx.priors import Codes
@@ -156,6 +156,8 @@ def test_tables_and_integer_pixels_and_holes_train():
         run = trained(data, epochs=1, hidden=(8,))
         assert math.isfinite(evidence(run.model, data.test).mean)
         assert draw_samples(run.model, 2).shape == (2, *data.shape)
+    x = torch.full((2, 1, 4, 4), torch.nan)
+    assert bool(impute(run.model, x, samples=7).isfinite().all())
 
 
 @pytest.mark.parametrize(

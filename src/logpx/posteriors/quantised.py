@@ -91,7 +91,7 @@ class Codebook(nn.Module):
             commitment = commitment + _squared(z_e - z_q)
             indices.append(found)
             vectors.append(vector.detach())
-            tally.append(self._given(left, found))
+            tally += [self._given(left, found)] if self.training else []
             left = z_e.detach() - z_q
         through = z_e if self.through == "straight_through" else turned(z_e, z_q)
         vectors[0] = vectors[0] + (through - through.detach())  # exactly a code, with the gradient of `through`
@@ -102,7 +102,7 @@ class Codebook(nn.Module):
             stages=self.stages,
             commitment=commitment,
             codebook=codebook if self.learning == "gradient" else None,
-            tally=(self.tally * torch.stack(tally)).sum() if self.training else None,
+            tally=(self.tally * torch.stack(tally)).sum() if tally else None,
         )
 
     def _given(self, z: Tensor, found: Tensor) -> Tensor:
