@@ -25,9 +25,9 @@ LARGE: dict[str, Any] = {
         "width": 32,
         "channels": 64,
         "grid": 7,
-        "prior_steps": 8000,
+        "prior_steps": 6000,
         "prior_width": 128,
-        "prior_layers": 3,
+        "prior_layers": 2,
     },
     "vae": {"latent": 32, "network": "conv", "hidden": (128,)},
 }
