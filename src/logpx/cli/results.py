@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 #: terms of objectives that are measured in something else than nats
 NOT_NATS = {
     *("contraction", "dip", "l1", "mmd", "multiplier", "sliced_wasserstein", "squared_error", "tolerance"),
+    *("commitment", "perplexity", "usage"),
     *("total_variation", "wasserstein2"),
 }
 

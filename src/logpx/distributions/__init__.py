@@ -10,6 +10,7 @@ from logpx.distributions.laws import is_density, is_euclidean, log_prob_by_eleme
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
 from logpx.distributions.product import ProductOf
+from logpx.distributions.quantised import OverCodes, Quantised, code_counts, perplexity
 from logpx.distributions.riemannian import RiemannianNormal
 from logpx.distributions.sequence import TokenSequence
 from logpx.distributions.spaces import Space, spaces_of
@@ -27,10 +28,12 @@ __all__ = [
     "LogisticMixture",
     "NegativeBinomial",
     "OneHots",
+    "OverCodes",
     "Point",
     "PoissonLogMean",
     "PowerSpherical",
     "ProductOf",
+    "Quantised",
     "RiemannianNormal",
     "Space",
     "StudentT",
@@ -38,6 +41,7 @@ __all__ = [
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",
+    "code_counts",
     "has_closed_kl",
     "import_zuko",
     "is_density",
@@ -45,5 +49,6 @@ __all__ = [
     "kinds",
     "kl_by_dimension",
     "log_prob_by_element",
+    "perplexity",
     "spaces_of",
 ]

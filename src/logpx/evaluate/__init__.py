@@ -1,6 +1,6 @@
 """Evaluation (floor 5): what a model is worth, in nats per data point with an error bar."""
 
-from logpx.evaluate.codes import CodeEvidence, code_evidence
+from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
@@ -9,6 +9,7 @@ from logpx.evaluate.usage import Usage, mutual_information, usage
 
 __all__ = [
     "CodeEvidence",
+    "CodeUsage",
     "Evidence",
     "Points",
     "Progress",
@@ -16,6 +17,7 @@ __all__ = [
     "at_rest",
     "batch_of",
     "code_evidence",
+    "code_usage",
     "evaluating",
     "evidence",
     "expected_terms",

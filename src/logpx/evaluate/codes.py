@@ -1,11 +1,13 @@
-"""The density of codes (floor 5): what a prior says of the codes of rows, where q(z|x) is no density."""
+"""Codes (floor 5): what a prior says of those of rows, where q(z|x) is no density, and which of finitely many are used."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from logpx.distributions import Quantised, code_counts, perplexity
 from logpx.errors import UserError
 from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed
 from logpx.model import VAE
@@ -52,3 +54,37 @@ def code_evidence(model: VAE, data: Points) -> CodeEvidence:
     if not bool(per_point.isfinite().all()):
         raise UserError("The density of a code is not finite: the model's weights or a row are broken.")
     return CodeEvidence(per_point)
+
+
+@dataclass(frozen=True)
+class CodeUsage:
+    """How often each code of each codebook stands for a place of some row, counts (stages, K)."""
+
+    counts: Tensor
+
+    @property
+    def used(self) -> int:
+        """Codes that are used at all, of all codebooks together."""
+        return int((self.counts > 0).sum())
+
+    @property
+    def codes(self) -> int:
+        return self.counts.numel()
+
+    @property
+    def perplexity(self) -> float:
+        """exp(H) of the shares, the mean over codebooks: K where all codes are used alike, 1 where one stands for all."""
+        return perplexity(self.counts.double()).mean().item()
+
+
+def code_usage(model: VAE, data: Points) -> CodeUsage:
+    """Which codes the rows use; raises UserError where q(z|x) is no code of a codebook, and for no rows."""
+    check_rows(data)
+    total = torch.zeros(())
+    with at_rest(model):
+        for start in range(0, count(data), 500):
+            q = model.encode(placed(batch_of(data, slice(start, start + 500)), model))
+            if not isinstance(q, Quantised):
+                raise UserError("This model has no discrete codes whose use could be counted: train vq_vae for some.")
+            total = total + code_counts(q.indices, q.codes, q.stages).double().cpu()
+    return CodeUsage(total)

@@ -6,7 +6,7 @@ The functions know Draw, not parts: any model that answers `encode` and `at` is 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,8 @@ class Evidence(PerPoint):
         """ "log p(x)", "L_100", or "score": what the number is called wherever it is printed."""
         if self.kind == "exact":
             return "log p(x)"
+        if self.samples is None:
+            return "ELBO" if self.kind == "lower bound" else "grey score"
         return f"L_{self.samples}" if self.kind == "lower bound" else f"grey score (k = {self.samples})"
 
     def summary(self) -> dict[str, Any]:
@@ -109,7 +111,8 @@ def evidence(
     """L_k = mean over x of log 1/k sum_j p(x, z_j)/q(z_j | x), z_j ~ q(z | x) (Burda et al. 2016, eq. 8), or exactly.
 
     data     x (N, *shape), a batch, or a split that prepares its rows.
-    samples  k, honoured exactly; ignored (and reported as None) where the model knows its marginal p(x).
+    samples  k, honoured exactly; ignored (and reported as None) where the model knows its marginal p(x), or q(z|x) is one
+             discrete code: then the bound itself is computed, without noise.
     memory   bytes that decoding may use at once; it changes the speed, not the result.
 
     Each point is encoded once. The noise of a point depends on `seed` and its position only, so neither the other
@@ -121,6 +124,10 @@ def evidence(
     with at_rest(model):
         if model.marginal is not None:
             return _exact(model, data, progress)
+        if getattr(
+            model.posterior, "is_one_code", False
+        ):  # log p(x|z) + log p(z) at the one z of a row: no weights to average
+            return replace(_importance(model, data, 1, seed, memory, progress), samples=None, ess=None, khat=None)
         return _importance(model, data, samples, seed, memory, progress)
 
 

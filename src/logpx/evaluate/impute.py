@@ -40,6 +40,7 @@ def impute(
     """
     check_rows(data)
     whole("samples", samples)
+    samples = 1 if getattr(model.posterior, "is_one_code", False) else samples  # all draws would be the same
     if not model.has_evidence:
         raise UserError("This model has no density over z, so it cannot weigh what a missing value might be.")
     levels = getattr(data, "levels", None) if levels is None else levels

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from logpx.distributions import OneHots, is_euclidean, kl_by_dimension
+from logpx.distributions import OneHots, Quantised, is_euclidean, kl_by_dimension
 from logpx.errors import UserError
 from logpx.evaluate.rows import Points, at_rest, batch_of, count, placed
 from logpx.model import VAE
@@ -37,6 +37,10 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
         for start in range(0, min(count(data), rows), 1000):
             batch = placed(batch_of(data, slice(start, min(start + 1000, rows))), model)
             q, p = model.encode(batch), None if model.prior is None else model.prior(batch.context)
+            if isinstance(q, Quantised):
+                raise UserError(
+                    "Active units are counted along the axes of z, and this code is discrete: take code_usage."
+                )
             if not is_euclidean(q) and not isinstance(q, OneHots):
                 raise UserError(
                     "Active units are counted along the axes of a flat latent space, and this one is curved: take the mutual "

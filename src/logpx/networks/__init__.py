@@ -1,5 +1,6 @@
 """Networks, modules from tensor to tensor (floor 2). None knows what its output parametrises."""
 
+from logpx.networks.code_grid import CausalTransformer, GridDecoder, GridEncoder, Summed
 from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Ambient, Curvature, Geodesic
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
@@ -18,6 +19,7 @@ __all__ = [
     "Activation",
     "Ambient",
     "AtEveryPlace",
+    "CausalTransformer",
     "Coded",
     "ConvDecoder",
     "ConvEncoder",
@@ -26,6 +28,8 @@ __all__ = [
     "Dictionary",
     "GaussianNoise",
     "Geodesic",
+    "GridDecoder",
+    "GridEncoder",
     "LSTMDecoder",
     "LSTMEncoder",
     "LevelFeatures",
@@ -35,6 +39,7 @@ __all__ = [
     "Seeing",
     "Shape",
     "Spread",
+    "Summed",
     "TableFeatures",
     "TopK",
     "TransformerDecoder",

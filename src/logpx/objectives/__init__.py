@@ -20,6 +20,7 @@ from logpx.objectives.constrained import GECO, Capacity, Constrained
 from logpx.objectives.discrete import DiscreteELBO, Estimator
 from logpx.objectives.divergences import JensenShannon, ReverseKL, SlicedWasserstein, TotalVariation, Wasserstein2
 from logpx.objectives.penalties import DIP, MMD, KernelName, TotalCorrelation, Version, Weights
+from logpx.objectives.quantised import Quantisation
 
 __all__ = [
     "DIP",
@@ -41,6 +42,7 @@ __all__ = [
     "KLRho",
     "KernelName",
     "Objective",
+    "Quantisation",
     "Reconstruction",
     "Renyi",
     "ReverseKL",

@@ -9,11 +9,14 @@ from logpx.posteriors.discrete import Categorical
 from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
+from logpx.posteriors.quantised import Codebook, FiniteScalar
 
 __all__ = [
     "Categorical",
+    "Codebook",
     "Deterministic",
     "DiagNormal",
+    "FiniteScalar",
     "Flow",
     "FullNormal",
     "PowerSpherical",

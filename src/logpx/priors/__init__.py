@@ -3,13 +3,14 @@
 from logpx.priors.curved import Product, RiemannianNormal, UniformSphere, WrappedNormal
 from logpx.priors.discrete import Categorical
 from logpx.priors.flow import Flow
-from logpx.priors.later import Later
+from logpx.priors.later import Codes, Later
 from logpx.priors.mixture import FullMixture, Mixture
 from logpx.priors.standard import StandardNormal
 from logpx.priors.vamp import Vamp
 
 __all__ = [
     "Categorical",
+    "Codes",
     "Flow",
     "FullMixture",
     "Later",

@@ -1,9 +1,12 @@
-"""A prior that is fitted after training (floor 3)."""
+"""Priors that are fitted after training, among them that of discrete codes (floor 3)."""
+
+import math
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
+from logpx.distributions import OverCodes
 from logpx.errors import UserError
 
 
@@ -39,3 +42,33 @@ class _NotYet(Distribution):
         raise UserError("The density of the codes is fitted when the training ends: finish the run first.")
 
     sample = log_prob = rsample  # type: ignore[assignment]
+
+
+class Codes(nn.Module):
+    """p(k) over the grid of codes that a quantising family makes, 1 / K^T for every grid or by an autoregressive network.
+
+    The family gives the number of codes K and of tokens T, and knows which vectors are which codes; it stays the posterior's,
+    no part of this module. The network has log_prob(k (B, T)) and sample(n).
+    """
+
+    def __init__(self, family: nn.Module, network: nn.Module | None = None) -> None:
+        super().__init__()
+        self._family, self.network = (family,), network  # in a tuple torch does not see it
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        (family,) = self._family
+        dim, indices, vectors = family.dim, family.indices, family.vectors
+        return OverCodes(dim, self._log_p, self._draw, indices, vectors)  # type: ignore[arg-type]
+
+    def _log_p(self, k: Tensor) -> Tensor:
+        if self.network is not None:
+            return self.network.log_prob(k)  # type: ignore[operator]
+        (family,) = self._family
+        nats = family.tokens * math.log(family.codes)  # type: ignore[operator, arg-type]
+        return torch.full((len(k),), -nats, dtype=torch.float64, device=k.device)
+
+    def _draw(self, n: int) -> Tensor:
+        if self.network is not None:
+            return self.network.sample(n)  # type: ignore[operator]
+        (family,) = self._family
+        return torch.randint(family.codes, (n, family.tokens), device=next(family.buffers()).device)  # type: ignore[call-overload]

@@ -11,6 +11,7 @@ from logpx.recipes.tighter import aggressive_vae, ciwae, iwae, miwae, renyi, two
 from logpx.recipes.classical import factor_analysis, linear_vae, ppca
 from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
+from logpx.recipes.quantised import vq_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
 from logpx.recipes.discrete import dvae
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
@@ -58,6 +59,7 @@ __all__ = [
     "two_layer_vae",
     "vae",
     "vamp_vae",
+    "vq_vae",
     "wae_gan",
     "wae_mmd",
 ]

@@ -1,0 +1,159 @@
+"""Networks around a grid of codes (floor 2): convolutions to and from it, and a transformer that reads it in order."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Shape = tuple[int, ...]
+
+
+class GridEncoder(nn.Module):
+    """Images (..., C, H, W) -> (..., h * w * width): strided convolutions, two residual blocks, `width` numbers at each place.
+
+    The side of the grid divides that of the image by `factor`, whose prime factors are the strides.
+    """
+
+    def __init__(self, inputs: Shape, factor: int, width: int, channels: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        sizes = [inputs[0], *[channels] * len(primes(factor))]
+        self.net = nn.Sequential()
+        for (before, after), f in zip(pairwise(sizes), primes(factor), strict=True):
+            self.net.extend([nn.Conv2d(before, after, f + 2, stride=f, padding=1), nn.ReLU()])
+        self.net.append(nn.Conv2d(sizes[-1], channels, 3, padding=1))
+        self.net.extend([Residual(channels), Residual(channels), nn.ReLU(), nn.Conv2d(channels, width, 1)])
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        lead = x.shape[: x.ndim - len(self.inputs)]
+        return self.net(x.reshape(-1, *self.inputs)).movedim(-3, -1).reshape(*lead, -1)
+
+
+class GridDecoder(nn.Module):
+    """(..., h * w * width) -> (..., size, C, H, W): the encoder's mirror, with transposed convolutions."""
+
+    def __init__(self, grid: Shape, width: int, outputs: Shape, factor: int, channels: int) -> None:
+        super().__init__()
+        self.grid, self.width, self.outputs = grid, width, outputs
+        strides = primes(factor)[::-1]
+        sizes = [*[channels] * len(strides), outputs[0] * outputs[1]]
+        self.net = nn.Sequential(nn.Conv2d(width, channels, 3, padding=1), Residual(channels), Residual(channels))
+        for (before, after), f in zip(pairwise(sizes), strides, strict=True):
+            self.net.extend([nn.ReLU(), nn.ConvTranspose2d(before, after, f + 2, stride=f, padding=1)])
+        if not strides:
+            self.net.extend([nn.ReLU(), nn.Conv2d(channels, sizes[-1], 1)])
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.net(z.reshape(-1, *self.grid, self.width).movedim(-1, -3)).reshape(*z.shape[:-1], *self.outputs)
+
+
+class Residual(nn.Module):
+    """h + conv(relu(conv(relu(h)))): 3 x 3 to half the channels, 1 x 1 back (He et al. 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        half = max(1, channels // 2)
+        self.net = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(channels, half, 3, padding=1), nn.ReLU(), nn.Conv2d(half, channels, 1)
+        )
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.net(h)
+
+
+class Summed(nn.Module):
+    """network(sum of the `stages` vectors at each place): (..., N * stages * width) -> what the network makes of N * width."""
+
+    def __init__(self, network: nn.Module, stages: int, width: int) -> None:
+        super().__init__()
+        self.network, self.stages, self.width = network, stages, width
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        return self.network(z.unflatten(-1, (-1, self.stages, self.width)).sum(-2).flatten(-2))
+
+
+def primes(number: int) -> list[int]:
+    """The prime factors, ascending: 28 -> [2, 2, 7]; 1 has none."""
+    for p in range(2, math.isqrt(number) + 1):
+        if number % p == 0:
+            return [p, *primes(number // p)]
+    return [number] if number > 1 else []
+
+
+class CausalTransformer(nn.Module):
+    """log p(k) = sum_t log p(k_t | k_<t) of T tokens with K values each (Vaswani et al. 2017, arXiv:1706.03762; layers that
+    normalise first).
+
+    All factors come out of one pass. A draw takes T passes of one token, which keep the keys and values of those before.
+    The last layer starts at 0: before any training every grid has log p = -T log K.
+    """
+
+    def __init__(self, tokens: int, codes: int, *, width: int = 64, layers: int = 2, heads: int = 4) -> None:
+        super().__init__()
+        self.tokens, self.codes = tokens, codes
+        self.code = nn.Embedding(codes + 1, width)  # the last stands before the first token
+        self.place = nn.Parameter(torch.empty(tokens, width))
+        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, codes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights afresh, as before any training."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.LayerNorm):
+                module.reset_parameters()
+        nn.init.normal_(self.code.weight, std=0.02)
+        nn.init.normal_(self.place, std=0.02)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, k: Tensor) -> Tensor:
+        """Logits of each token given those before it: (B, T) -> (B, T, K)."""
+        before = F.pad(k[:, :-1], (1, 0), value=self.codes)
+        h = self.code(before) + self.place
+        for block in self.blocks:
+            h, _ = block(h, None)
+        return self.head(self.norm(h))
+
+    def log_prob(self, k: Tensor) -> Tensor:
+        """log p(k) in nats, (B, T) -> (B,)."""
+        return -F.cross_entropy(self(k).flatten(0, 1), k.flatten(), reduction="none").view(k.shape).sum(1)
+
+    def sample(self, n: int) -> Tensor:
+        """k ~ p(k), (n, T)."""
+        last = self.place.new_full((n, 1), self.codes, dtype=torch.long)
+        past: list[_Past | None] = [None] * len(self.blocks)
+        drawn = []
+        for t in range(self.tokens):
+            h = self.code(last) + self.place[t]
+            for i, block in enumerate(self.blocks):
+                h, past[i] = block(h, past[i])
+            last = self.head(self.norm(h))[:, 0].softmax(-1).multinomial(1)
+            drawn.append(last)
+        return torch.cat(drawn, 1)
+
+
+_Past = tuple[Tensor, Tensor]
+
+
+class _Block(nn.Module):
+    """h + attention(norm(h)), then h + mlp(norm(h)), looking at itself and back only."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.into, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, h: Tensor, past: _Past | None) -> tuple[Tensor, _Past]:
+        """(B, t, width) and the keys and values so far -> the same for the next block, and the keys and values with these."""
+        parts = self.into(self.norm1(h)).unflatten(-1, (3, self.heads, -1))
+        q, k, v = (part.transpose(1, 2) for part in parts.unbind(2))  # (B, heads, t, width / heads)
+        if past:
+            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)  # one token sees all of the past
+        h = h + self.out(seen.transpose(1, 2).flatten(2))
+        return h + self.mlp(self.norm2(h)), (k, v)
