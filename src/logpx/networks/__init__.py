@@ -2,11 +2,13 @@
 
 from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Curvature, Geodesic, Tangent
+from logpx.networks.masked import MADE, GatedPixelCNN, MaskedLinear, picture
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
-from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
+from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Nothing, Shape, flat, halved, layers
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
 
 __all__ = [
+    "MADE",
     "MLP",
     "Activation",
     "Coded",
@@ -15,10 +17,13 @@ __all__ = [
     "Corrupted",
     "Curvature",
     "Dictionary",
+    "GatedPixelCNN",
     "GaussianNoise",
     "Geodesic",
     "LevelFeatures",
+    "MaskedLinear",
     "Masking",
+    "Nothing",
     "OneHotFeatures",
     "SaltAndPepper",
     "Seeing",
@@ -31,4 +36,5 @@ __all__ = [
     "flat",
     "halved",
     "layers",
+    "picture",
 ]

@@ -12,6 +12,7 @@ from logpx.recipes.classical import factor_analysis, linear_vae, ppca
 from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
+from logpx.recipes.pixels import made, pixel_vae, pixelcnn
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
 
 # isort: on
@@ -43,9 +44,12 @@ __all__ = [
     "linear_ae",
     "linear_vae",
     "load_run",
+    "made",
     "miwae",
     "mixed_curvature_vae",
     "mixture_vae",
+    "pixel_vae",
+    "pixelcnn",
     "poincare_vae",
     "ppca",
     "rebuild",

@@ -1,0 +1,87 @@
+"""The law of x whose elements follow one another (floor 1)."""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from logpx.distributions.laws import log_prob_by_element
+from logpx.errors import UserError
+
+Shape = torch.Size | list[int] | tuple[int, ...]
+
+
+class Autoregressive(Distribution):
+    """log p(x) = sum_i log p(x_i | x_1, ..., x_{i-1}, f), in one pass of a masked network for a given x.
+
+    features     f (*batch, F, *event), what the law is given; F may be 0.
+    event_shape  of x.
+    given        maps x (N, *event) and f (N, F, *event) to the N laws, products over elements, of each x_i given those
+                 before it.
+    generate     maps f to x (N, *event), one element after the other.
+
+    It has no mean in closed form: `mean` raises UserError.
+    """
+
+    arg_constraints = {}  # noqa: RUF012 - torch's own protocol
+
+    def __init__(
+        self,
+        features: Tensor,
+        event_shape: Shape,
+        given: Callable[[Tensor, Tensor], Distribution],
+        generate: Callable[[Tensor], Tensor],
+        support: constraints.Constraint = constraints.real,
+    ) -> None:
+        self.features, self._given, self._generate, self._support = features, given, generate, support
+        n = len(event_shape)
+        super().__init__(features.shape[: features.ndim - n - 1], torch.Size(event_shape), validate_args=False)
+
+    @constraints.dependent_property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(self._support, len(self.event_shape))
+
+    def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "Autoregressive":
+        features = self._spread(torch.Size(batch_shape))
+        return Autoregressive(features, self.event_shape, self._given, self._generate, self._support)
+
+    @property
+    def mean(self) -> Tensor:
+        raise UserError(
+            "An autoregressive law has no mean in closed form: draw from it, or ask given(x).mean, the mean of each "
+            "element given those before it."
+        )
+
+    def given(self, value: Tensor) -> Distribution:
+        """The laws p(x_i | x_{<i}) along x (..., *event), as one law of batch (N,): all leading axes in one."""
+        return self._along(value)[2]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        lead, x, law = self._along(value)
+        return law.log_prob(x).reshape(lead)
+
+    def log_conditionals(self, value: Tensor) -> Tensor:
+        """log p(x_i | x_{<i}) of each element, (..., *event); their sum is log p(x)."""
+        lead, x, law = self._along(value)
+        return log_prob_by_element(law, x).reshape(*lead, *self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        lead = torch.Size(sample_shape) + self.batch_shape
+        return self._generate(self._flat(lead)).reshape(*lead, *self.event_shape)
+
+    def _along(self, value: Tensor) -> tuple[torch.Size, Tensor, Distribution]:
+        """The leading axes of x and of this law together, x (N, *event) and the N laws of its elements."""
+        lead = torch.broadcast_shapes(value.shape[: value.ndim - len(self.event_shape)], self.batch_shape)
+        x = value.expand(*lead, *self.event_shape).reshape(prod(lead), *self.event_shape)
+        return lead, x, self._given(x, self._flat(lead))
+
+    def _spread(self, lead: torch.Size) -> Tensor:
+        """The features, (*lead, F, *event)."""
+        return self.features.expand(*lead, *self.features.shape[len(self.batch_shape) :])
+
+    def _flat(self, lead: torch.Size) -> Tensor:
+        spread = self._spread(lead)
+        return spread.reshape(prod(lead), *spread.shape[len(lead) :])
