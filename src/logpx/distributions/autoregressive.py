@@ -18,8 +18,8 @@ class Autoregressive(Distribution):
 
     features     f (*batch, F, *event), what the law is given; F may be 0.
     event_shape  of x.
-    given        maps x (N, *event) and f (N, F, *event) to the N laws, products over elements, of each x_i given those
-                 before it.
+    given        maps x (N, *event), f (K N, F, *event) and the batch shape of these K N laws to one law of that batch, a
+                 product over elements: of each x_i given those before it. Row n of x goes with rows n, N + n, ... of f.
     generate     maps f to x (N, *event), one element after the other.
 
     It has no mean in closed form: `mean` raises UserError.
@@ -31,7 +31,7 @@ class Autoregressive(Distribution):
         self,
         features: Tensor,
         event_shape: Shape,
-        given: Callable[[Tensor, Tensor], Distribution],
+        given: Callable[[Tensor, Tensor, torch.Size], Distribution],
         generate: Callable[[Tensor], Tensor],
         support: constraints.Constraint = constraints.real,
     ) -> None:
@@ -55,28 +55,25 @@ class Autoregressive(Distribution):
         )
 
     def given(self, value: Tensor) -> Distribution:
-        """The laws p(x_i | x_{<i}) along x (..., *event), as one law of batch (N,): all leading axes in one."""
-        return self._along(value)[2]
+        """The laws p(x_i | x_{<i}) along x (..., *event), as one law."""
+        n = len(self.event_shape)
+        own = value.shape[: value.ndim - n]
+        lead = torch.broadcast_shapes(own, self.batch_shape)
+        if lead[len(lead) - len(own) :] != own:  # the same row of x stands at places that do not repeat in turn
+            value, own = value.expand(*lead, *self.event_shape), lead
+        return self._given(value.reshape(prod(own), *self.event_shape), self._flat(lead), lead)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        lead, x, law = self._along(value)
-        return law.log_prob(x).reshape(lead)
+        return self.given(value).log_prob(value)
 
     def log_conditionals(self, value: Tensor) -> Tensor:
         """log p(x_i | x_{<i}) of each element, (..., *event); their sum is log p(x)."""
-        lead, x, law = self._along(value)
-        return log_prob_by_element(law, x).reshape(*lead, *self.event_shape)
+        return log_prob_by_element(self.given(value), value)
 
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         lead = torch.Size(sample_shape) + self.batch_shape
         return self._generate(self._flat(lead)).reshape(*lead, *self.event_shape)
-
-    def _along(self, value: Tensor) -> tuple[torch.Size, Tensor, Distribution]:
-        """The leading axes of x and of this law together, x (N, *event) and the N laws of its elements."""
-        lead = torch.broadcast_shapes(value.shape[: value.ndim - len(self.event_shape)], self.batch_shape)
-        x = value.expand(*lead, *self.event_shape).reshape(prod(lead), *self.event_shape)
-        return lead, x, self._given(x, self._flat(lead))
 
     def _spread(self, lead: torch.Size) -> Tensor:
         """The features, (*lead, F, *event)."""

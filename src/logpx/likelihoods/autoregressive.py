@@ -27,8 +27,8 @@ class Autoregressive(nn.Module):
         support = self.conditional.support
         return distributions.Autoregressive(h, self.shape, self._given, self._generate, support)  # type: ignore[arg-type]
 
-    def _given(self, x: Tensor, f: Tensor) -> Distribution:
-        return self.conditional(self.net(x, f))
+    def _given(self, x: Tensor, f: Tensor, batch: torch.Size) -> Distribution:
+        return self.conditional(self.net(x, f).unflatten(0, batch) if batch else self.net(x, f).squeeze(0))
 
     def _generate(self, f: Tensor) -> Tensor:
         return self.net.generate(f, self.draw_one)  # type: ignore[operator]

@@ -1,8 +1,9 @@
 """Masked networks (floor 2): what they emit at each element of x depends on the elements before it, and on no other.
 
-Both map x (N, *shape) and features f (N, F, *shape), which every layer reads, to (N, size, *shape) in one pass; and draw x
-element by element, computing each number of that pass once. Elements follow one another row by row from the top, left
-to right, the colours of a pixel in turn.
+Both map x (N, *shape) and features f (K N, F, *shape), which every layer reads, to (K N, size, *shape) in one pass: row n of
+x goes with rows n, N + n, 2N + n, ... of f, and what depends on x alone is computed once for all K. And both draw x
+element by element, computing each number of that pass once. Elements follow one another row by row from the top, left to
+right, the colours of a pixel in turn.
 """
 
 from collections.abc import Callable
@@ -28,6 +29,14 @@ def owners(shape: Shape, numbers: int) -> Tensor:
 def numbers_of(see: nn.Module | None, shape: Shape) -> int:
     """How many numbers a network sees of each element of x."""
     return 1 if see is None else prod(see.outputs) // prod(shape)  # type: ignore[arg-type]
+
+
+def joined(a: Tensor, b: Tensor) -> Tensor:
+    """a + b of (N, ...) and (K N, ...), or the other way round."""
+    if len(a) == len(b):
+        return a + b
+    few, many = sorted((a, b), key=len)
+    return (few + many.unflatten(0, (-1, len(few)))).flatten(0, 1)
 
 
 class MaskedLinear(nn.Module):
@@ -94,18 +103,20 @@ class MADE(nn.Module):
     def forward(self, x: Tensor, f: Tensor) -> Tensor:
         seen = a = self.see(x).flatten(1)
         for layer, given in zip(self.layers, self._given(f), strict=True):
-            a = self.activation(layer(a) + given)
-        h = self.direct(seen) if self.head is None else self.head(a) + self.direct(seen)
-        return h.view(len(x), self.size, *self.shape) + self._own(f)
+            a = self.activation(joined(layer(a), given))
+        h = self.direct(seen) if self.head is None else joined(self.head(a), self.direct(seen))
+        return joined(h.unflatten(1, (self.size, *self.shape)), self._own(f))
 
     def _given(self, f: Tensor) -> list[Tensor]:
         """What the features add to each hidden layer."""
         flat = f.flatten(1)
-        return [c(flat) for c in self.condition] if self.condition else [f.new_zeros(()) for _ in self.layers]
+        return [c(flat) for c in self.condition] if self.condition else [f.new_zeros(len(f), 1) for _ in self.layers]
 
     def _own(self, f: Tensor) -> Tensor:
-        """What the features of each element add to its numbers, (N, size, *shape) or 0."""
-        return f.new_zeros(()) if self.own is None else self.own(f.movedim(1, -1)).movedim(-1, 1)
+        """What the features of each element add to its numbers, (N, size, *shape), or zeros (N, 1, ...)."""
+        if self.own is None:
+            return f.new_zeros(len(f), 1, *[1] * len(self.shape))
+        return self.own(f.movedim(1, -1)).movedim(-1, 1)
 
     def generate(self, f: Tensor, choose: Choose) -> Tensor:
         """x (N, *shape), each element chosen in its turn; each hidden unit is computed once, when all it sees is there."""
@@ -172,39 +183,49 @@ class _Row(nn.Module):
 
 
 class _Column(nn.Conv2d):
-    """A convolution over the `rows` of a k x k window down to the one it stands at, that one included, at full width."""
+    """A convolution over the `rows` of a k x k window down to the one it stands at, at full width.
 
-    def __init__(self, inputs: int, outputs: int, k: int) -> None:
-        super().__init__(inputs, outputs, (k // 2 + 1, k))
+    The first layer's ends one row higher, so that no layer sees the row that it stands at.
+    """
+
+    def __init__(self, inputs: int, outputs: int, k: int, *, first: bool) -> None:
+        super().__init__(inputs, outputs, (k // 2 + (k == 1 or not first), k))
+        self.first = first
 
     def padded(self, v: Tensor) -> Tensor:
+        """v with zeros around it; the first layer's last row is seen by nobody."""
         rows, k = self.kernel_size
-        return F.pad(v, (k // 2, k // 2, rows - 1, 0))
+        return F.pad(v, (k // 2, k // 2, rows, -1) if self.first else (k // 2, k // 2, rows - 1, 0))
 
     def forward(self, v: Tensor) -> Tensor:
         return super().forward(self.padded(v))
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks: v sees its own row and those above, h what is left of its pixel and, through v, the rows above.
+    """One layer of both stacks: v stands for the rows above a pixel, h for these and what is left of it in its own.
 
-    v' = g(column(v) + A f),  h' = h + out(g(row(h) + down(v' one row higher) + B f)),  g(a, b) = tanh a * sigmoid b;
-    without the h on the right in the first layer, which would hand x_i on to itself.
+    v' = g(column(v)),  h' = h + out(g(row(h) + down(v') + A f)),  g(a, b) = tanh a * sigmoid b;
+    without the h on the right in the first layer, which would hand x_i on to itself. v does not depend on f, nor does
+    the first row(h): with many draws of z per x they are computed once.
     """
 
-    def __init__(self, seen: Tensor, colour: Tensor, k: int, *, first: bool) -> None:
+    def __init__(self, seen: Tensor, colour: Tensor, k: int, features: int, *, first: bool) -> None:
         super().__init__()
         ch, self.first = len(colour), first
-        self.column = _Column(len(seen), 2 * ch, k)
+        self.column = _Column(len(seen), 2 * ch, k, first=first)
         self.row = _Row(seen, torch.cat([colour, colour]), k // 2 + 1, "A" if first else "B")
         self.down = nn.Conv2d(ch, 2 * ch, 1)
+        self.condition = nn.Conv2d(features, 2 * ch, 1, bias=False) if features else None
         self.out = _Row(colour, colour, 1, "B")
 
-    def forward(self, v: Tensor, h: Tensor, given_v: Tensor, given_h: Tensor) -> tuple[Tensor, Tensor]:
-        v = gate(self.column(v) + given_v)
-        above = F.pad(v[..., :-1, :], (0, 0, 1, 0))
-        new = self.out(gate(self.row(h) + self.down(above) + given_h))
+    def forward(self, v: Tensor, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+        v = gate(self.column(v))
+        new = self.out(gate(joined(joined(self.row(h), self.down(v)), self.told(f))))
         return v, new if self.first else h + new
+
+    def told(self, f: Tensor) -> Tensor:
+        """A f, (N, 2 channels, H, W), or zeros (N, 1, 1, 1)."""
+        return f.new_zeros(len(f), 1, 1, 1) if self.condition is None else self.condition(f)
 
 
 def gate(a: Tensor) -> Tensor:
@@ -243,9 +264,8 @@ class GatedPixelCNN(nn.Module):
         inputs = torch.arange(C).repeat_interleave(numbers_of(see, shape))
         colour = torch.arange(channels) * C // channels
         self.layers = nn.ModuleList(
-            GatedLayer(colour if i else inputs, colour, k, first=i == 0) for i, k in enumerate(kernels)
+            GatedLayer(colour if i else inputs, colour, k, features * C, first=i == 0) for i, k in enumerate(kernels)
         )
-        self.condition = nn.Conv2d(features * C, 4 * channels * len(kernels), 1) if features else None
         self.head = _Row(colour, colour, 1, "B")
         self.last = _Row(colour, torch.arange(C).repeat(size), 1, "B")
         self.to(memory_format=torch.channels_last)  # half the time of a step on a CPU
@@ -253,27 +273,24 @@ class GatedPixelCNN(nn.Module):
     def forward(self, x: Tensor, f: Tensor) -> Tensor:
         seen = self.see(x.reshape(len(x), *picture(self.shape)))
         v = h = seen.contiguous(memory_format=torch.channels_last)
-        for layer, (given_v, given_h) in zip(self.layers, self._given(f), strict=True):
-            v, h = layer(v, h, given_v, given_h)
+        f = self._pictures(f)
+        for layer in self.layers:
+            v, h = layer(v, h, f)
         h = self.last(torch.relu(self.head(torch.relu(h))))
-        return h.reshape(len(x), self.size, *self.shape)
+        return h.reshape(len(h), self.size, *self.shape)
 
-    def _given(self, f: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """What the features add to the two stacks of each layer, (N, 2 channels, H, W) each."""
-        if self.condition is None:
-            nothing = f.new_zeros(1, 1, 1, 1)
-            return [(nothing, nothing)] * len(self.layers)
+    def _pictures(self, f: Tensor) -> Tensor:
+        """The features as pictures (N, F C, H, W)."""
         C, H, W = picture(self.shape)
-        f = f.reshape(len(f), self.features * C, H, W).contiguous(memory_format=torch.channels_last)
-        return [tuple(both.chunk(2, 1)) for both in self.condition(f).chunk(len(self.layers), 1)]  # type: ignore[misc]
+        return f.reshape(len(f), self.features * C, H, W).contiguous(memory_format=torch.channels_last)
 
     def generate(self, f: Tensor, choose: Choose) -> Tensor:
         """x (N, *shape), each element chosen in its turn: the vertical stack runs once a row, the horizontal once an element."""
         C, H, W = picture(self.shape)
-        x, vertical = f.new_zeros(len(f), C, H, W), _Vertical(self, f)
-        horizontal = _Horizontal(self)
+        f = self._pictures(f)
+        x, vertical, horizontal = f.new_zeros(len(f), C, H, W), _Vertical(self, f), _Horizontal(self)
         for i in range(H):
-            row = horizontal.line(vertical.above(i))
+            row = horizontal.line(vertical.row(i))
             for j in range(W):
                 for c in range(C):
                     x[:, c, i, j] = choose(row.numbers(j, c), (c * H + i) * W + j)
@@ -283,29 +300,34 @@ class GatedPixelCNN(nn.Module):
 
 
 class _Vertical:
-    """The vertical stack while x is drawn: after each row of x its own row, from the rows of every layer so far."""
+    """The vertical stack while x is drawn: each of its rows once, from the rows of every layer so far."""
 
     def __init__(self, net: GatedPixelCNN, f: Tensor) -> None:
-        C, H, W = picture(net.shape)
-        self.layers, N = net.layers, len(f)
-        self.given = [tuple(g.expand(N, -1, H, W) for g in both) for both in net._given(f)]
-        self.inputs = [layer.column.padded(f.new_zeros(N, layer.column.in_channels, H, W)) for layer in net.layers]
-        self.made = [f.new_zeros(N, net.width, 1, W) for _ in net.layers]
+        self.layers, (_, H, W) = net.layers, picture(net.shape)
+        self.told = [layer.told(f).expand(-1, -1, H, W) for layer in net.layers]
+        # one row more, for the last one that the first layer never sees
+        self.inputs = [layer.column.padded(f.new_zeros(len(f), layer.column.in_channels, H + 1, W)) for layer in net.layers]
 
-    def above(self, i: int) -> list[Tensor]:
+    def row(self, i: int) -> list[Tensor]:
         """What row i of the horizontal stack is told, layer by layer, (W, N, 2 channels)."""
-        both = zip(self.layers, self.made, self.given, strict=True)
-        told = (layer.down(v) + given_h[:, :, i : i + 1] for layer, v, (_, given_h) in both)
-        return [a.squeeze(2).permute(2, 0, 1).contiguous() for a in told]
+        said = []
+        for at, (layer, told) in enumerate(zip(self.layers, self.told, strict=True)):
+            column = layer.column
+            window = self.inputs[at][:, :, i : i + column.kernel_size[0]]
+            v = gate(F.conv2d(window, column.weight, column.bias))
+            said.append((layer.down(v) + told[:, :, i : i + 1]).squeeze(2).permute(2, 0, 1).contiguous())
+            if at + 1 < len(self.layers):
+                self._write(at + 1, i, v)
+        return said
 
-    def put(self, i: int, v: Tensor) -> None:
-        """Row i of what the network sees of x, (N, inputs, 1, W), into every layer."""
-        for at, (layer, inputs, (given_v, _)) in enumerate(zip(self.layers, self.inputs, self.given, strict=True)):
-            rows, k = layer.column.kernel_size
-            inputs[:, :, i + rows - 1, k // 2 : k // 2 + v.shape[-1]] = v.squeeze(2)
-            window = inputs[:, :, i : i + rows]
-            v = gate(F.conv2d(window, layer.column.weight, layer.column.bias) + given_v[:, :, i : i + 1])
-            self.made[at] = v
+    def put(self, i: int, x: Tensor) -> None:
+        """Row i of what the network sees of x, (N, inputs, 1, W)."""
+        self._write(0, i, x)
+
+    def _write(self, at: int, i: int, v: Tensor) -> None:
+        column = self.layers[at].column
+        rows, k = column.kernel_size
+        self.inputs[at][:, :, i + rows - (not column.first), k // 2 : k // 2 + v.shape[-1]] = v.squeeze(2)
 
 
 class _Horizontal:
