@@ -160,6 +160,11 @@ class VAE(nn.Module):
         """Whether log p(x) can be bounded: there is a prior, and q(z|x) is a density."""
         return self.prior is not None and getattr(self.posterior, "has_density", True)
 
+    @property
+    def has_mean(self) -> bool:
+        """Whether E[x|z] is known; where it is not, draws x ~ p(x|z) stand in its place."""
+        return getattr(self.likelihood, "has_mean", True)
+
     def how_kl(self) -> str:
         """ "closed form", "one sample" or "none", known after the first draw; said before training starts."""
         if not self.has_evidence:

@@ -17,7 +17,7 @@ from logpx.train.state import write_atomically
 
 
 def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, context: Tensor | None = None) -> Tensor:
-    """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z).
+    """n new points (n, *shape): the means E[x|z], or draws x ~ p(x|z), with z ~ p(z); draws where no mean is known.
 
     context  (n, C) or (1, C), what a conditional model is given: x ~ p(x|z, c).
 
@@ -30,7 +30,7 @@ def draw_samples(model: VAE, n: int, *, draw: bool = False, seed: int = 0, conte
         context = context.expand(n, -1).to(like.device, like.dtype)
     with at_rest(model, seed):
         _, px = model.sample(n, context)
-        return px.sample() if draw else px.mean
+        return px.sample() if draw or not model.has_mean else px.mean
 
 
 def few(n: int) -> str:

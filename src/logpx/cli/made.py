@@ -49,7 +49,7 @@ def sample(
         len({*next(iter(says.values()))}) if says and given is None else None
     )  # a class in each column of the sheet
     write_samples(path, x, Words.of(about, given=says, across=across))
-    what = "draws x ~ p(x|z)" if draw else "means E[x|z]"
+    what = "draws x ~ p(x|z)" if draw or not opened.model.has_mean else "means E[x|z]"
     if as_json:
         return print_json(
             {"run": str(run), "number": n, "shape": list(shape), "what": what, "seed": seed, "out": str(path)}

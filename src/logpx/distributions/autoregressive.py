@@ -11,6 +11,7 @@ from logpx.distributions.laws import log_prob_by_element
 from logpx.errors import UserError
 
 Shape = torch.Size | list[int] | tuple[int, ...]
+AT_ONCE = 256  # rows drawn at a time: the caches of a network stay in the memory that is near
 
 
 class Autoregressive(Distribution):
@@ -73,7 +74,8 @@ class Autoregressive(Distribution):
     @torch.no_grad()
     def sample(self, sample_shape: Shape = ()) -> Tensor:
         lead = torch.Size(sample_shape) + self.batch_shape
-        return self._generate(self._flat(lead)).reshape(*lead, *self.event_shape)
+        pieces = self._flat(lead).split(AT_ONCE)
+        return torch.cat([self._generate(f) for f in pieces]).reshape(*lead, *self.event_shape)
 
     def _spread(self, lead: torch.Size) -> Tensor:
         """The features, (*lead, F, *event)."""

@@ -96,5 +96,9 @@ def check_rows(data: Points) -> None:
 
 
 def pair_bytes(model: VAE, P: int) -> int:
-    """What one decoded pair (draw, point) of P elements takes: about six copies of the decoder's output, in float64."""
-    return 6 * 8 * P * max(1, getattr(model.likelihood, "size", 1))
+    """What one decoded pair (draw, point) of P elements takes: about six copies of the decoder's output, in float64.
+
+    A likelihood with a network of its own says how many `numbers` that has for each element.
+    """
+    numbers = getattr(model.likelihood, "numbers", getattr(model.likelihood, "size", 1))
+    return 6 * 8 * P * max(1, numbers)

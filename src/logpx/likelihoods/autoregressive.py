@@ -21,7 +21,7 @@ class Autoregressive(nn.Module):
     def __init__(self, net: nn.Module, conditional: nn.Module) -> None:
         super().__init__()
         self.net, self.conditional = net, conditional
-        self.shape, self.size = net.shape, net.features
+        self.shape, self.size, self.numbers = net.shape, net.features, net.width
 
     def forward(self, h: Tensor) -> Distribution:
         support = self.conditional.support
