@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from logpx import likelihoods, networks
+from logpx.distributions import log_prob_by_element
 from logpx.errors import UserError
 from logpx.likelihoods import Autoregressive, Bernoulli, Categorical, DiscretisedLogistic, Gaussian, NegativeBinomial
 
@@ -150,8 +151,6 @@ def test_it_has_no_mean_but_the_one_along_an_x():
 def test_holes_and_values_of_no_probability_are_refused_in_a_sentence():
     likelihood = built(made, Bernoulli((3,)), (3,))
     with pytest.raises(UserError, match="not a product over data elements"):
-        from logpx.distributions import log_prob_by_element
-
         log_prob_by_element(likelihood(torch.zeros(0, 3).double()), torch.zeros(3).double())
     with pytest.raises(UserError, match="likelihood 'bernoulli'"):
         likelihoods.check_support(likelihood, torch.full((1, 3), 0.5))

@@ -64,7 +64,7 @@ def test_nothing_within_reach_is_out_of_sight(name):
     net, x, f = built(name)
     J = sum(jacobian(net, torch.randn_like(x), f) for _ in range(4))  # a rectifier may be off at one x
     reach = sum(layer.column.kernel_size[1] // 2 for layer in getattr(net, "layers", ()) if hasattr(layer, "column"))
-    C, H, W = net.shape if len(net.shape) == 3 else (1, 1, net.shape[0])
+    _, H, W = net.shape if len(net.shape) == 3 else (1, 1, net.shape[0])
     for a, i in enumerate(net.order.tolist()):
         for b, j in enumerate(net.order.tolist()[:a]):
             up, right = i // W % H - j // W % H, j % W - i % W

@@ -91,7 +91,7 @@ def test_pixel_vae_takes_the_network_that_fits_or_that_is_asked_for():
         assert type(method.model.likelihood.net) is kind
     assert type(recipes.pixel_vae(Spec((5,), "real")).model.likelihood.net) is networks.MADE
     conditional = recipes.pixel_vae(BINARY._replace(context=3), latent=2).model
-    z, px = conditional.sample(4, torch.eye(3)[[0, 1, 2, 0]])
+    _, px = conditional.sample(4, torch.eye(3)[[0, 1, 2, 0]])
     assert px.sample().shape == (4, 1, 4, 4)
 
 

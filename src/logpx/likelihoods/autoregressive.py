@@ -36,7 +36,9 @@ class Autoregressive(nn.Module):
     def draw_one(self, h: Tensor, i: int) -> Tensor:
         """x_i (N,) from the numbers h (N, size) of element i: what the conditional has for each element is read there."""
         one = [1] * len(self.shape)  # type: ignore[arg-type]
-        own = {name: p.flatten()[i].view(one) for name, p in self.conditional.named_parameters() if p.shape == self.shape}
+        own = {
+            name: p.flatten()[i].view(one) for name, p in self.conditional.named_parameters() if p.shape == self.shape
+        }
         numbers = h.view(*h.shape, *one)
         law = functional_call(self.conditional, own, (numbers,)) if own else self.conditional(numbers)
         return law.sample().flatten()

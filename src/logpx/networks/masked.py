@@ -9,6 +9,7 @@ right, the colours of a pixel in turn.
 from collections.abc import Callable
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,10 +96,10 @@ class MADE(nn.Module):
         degrees = [rank[owners(shape, numbers_of(see, shape))] + 1]
         degrees += [1 + torch.arange(width) * max(P - 1, 1) // width for width in hidden]
         self.degrees, out = degrees[1:], rank.repeat(size)
-        self.layers = nn.ModuleList(MaskedLinear(mask(b, a)) for a, b in pairwise(degrees))
+        self.layers: Any = nn.ModuleList(MaskedLinear(mask(b, a)) for a, b in pairwise(degrees))
         self.head = MaskedLinear(mask(out, degrees[-1])) if hidden else None
         self.direct = MaskedLinear(mask(out, degrees[0]), bias=not hidden)
-        self.condition = nn.ModuleList(nn.Linear(features * P, width, bias=False) for width in hidden if features)
+        self.condition: Any = nn.ModuleList(nn.Linear(features * P, width, bias=False) for width in hidden if features)
         self.own = nn.Linear(features, size, bias=False) if features else None
 
     def forward(self, x: Tensor, f: Tensor) -> Tensor:
@@ -274,7 +275,7 @@ class GatedPixelCNN(nn.Module):
         self.order, self.width = turns(shape), channels  # width: numbers held for each element
         inputs = torch.arange(-1, C).roll(-1).repeat_interleave(torch.tensor([numbers_of(see, shape)] * C + [1]))
         colour = torch.arange(channels) * C // channels
-        self.layers = nn.ModuleList(
+        self.layers: Any = nn.ModuleList(
             GatedLayer(colour if i else inputs, colour, k, features * C, first=i == 0) for i, k in enumerate(kernels)
         )
         self.head = _Row(colour, colour, 1, "B")
@@ -295,7 +296,7 @@ class GatedPixelCNN(nn.Module):
         return channels_last(f.reshape(len(f), self.features * C, H, W))
 
     def generate(self, f: Tensor, choose: Choose) -> Tensor:
-        """x (N, *shape), each element chosen in its turn: the vertical stack runs once a row, the horizontal once an element."""
+        """x (N, *shape), each chosen in its turn: the vertical stack runs once a row, the horizontal once an element."""
         C, H, W = picture(self.shape)
         f = self._pictures(f)
         x, vertical, horizontal = f.new_zeros(len(f), C, H, W), _Vertical(self, f), _Horizontal(self)
@@ -316,7 +317,9 @@ class _Vertical:
         self.layers, (_, H, W) = net.layers, picture(net.shape)
         self.told = [layer.told(f).expand(-1, -1, H, W) for layer in net.layers]
         # one row more, for the last one that the first layer never sees
-        self.inputs = [layer.column.padded(f.new_zeros(len(f), layer.column.in_channels, H + 1, W)) for layer in net.layers]
+        self.inputs = [
+            layer.column.padded(f.new_zeros(len(f), layer.column.in_channels, H + 1, W)) for layer in net.layers
+        ]
 
     def row(self, i: int) -> list[Tensor]:
         """What row i of the horizontal stack is told, layer by layer, (W, N, 2 channels)."""
@@ -345,9 +348,9 @@ class _Horizontal:
 
     def __init__(self, net: GatedPixelCNN) -> None:
         self.net, (self.C, _, self.W) = net, picture(net.shape)
-        self.rows = [(layer.row.matrix(), layer.row.bias, layer.row.taps) for layer in net.layers]
-        self.outs = [(layer.out.matrix(), layer.out.bias) for layer in net.layers]
-        self.head = [(r.matrix(), r.bias) for r in (net.head, net.last)]
+        self.rows: Any = [(layer.row.matrix(), layer.row.bias, layer.row.taps) for layer in net.layers]
+        self.outs: Any = [(layer.out.matrix(), layer.out.bias) for layer in net.layers]
+        self.head: Any = [(r.matrix(), r.bias) for r in (net.head, net.last)]
 
     def line(self, told: list[Tensor]) -> "_Horizontal":
         N, self.told = told[0].shape[1], told
@@ -384,8 +387,10 @@ class _Horizontal:
 def picture(shape: Shape) -> tuple[int, int, int]:
     """(C, H, W) of images, (1, 1, P) of rows; UserError for any other shape."""
     if len(shape) not in (1, 3):
-        raise UserError(f"A PixelCNN reads images (C, H, W) or rows (P,), and these data have shape {shape}: take 'made'.")
-    return shape if len(shape) == 3 else (1, 1, shape[0])  # type: ignore[return-value]
+        raise UserError(
+            f"A PixelCNN reads images (C, H, W) or rows (P,), and these data have shape {shape}: take 'made'."
+        )
+    return shape if len(shape) == 3 else (1, 1, shape[0])
 
 
 def _check(kernels: Shape, channels: int, colours: int) -> None:

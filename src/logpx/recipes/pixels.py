@@ -1,6 +1,6 @@
 """Autoregressive laws: each element given those before it, alone or behind a latent (floor 7)."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
@@ -60,9 +60,7 @@ def pixelcnn(
     likelihood: p(x_i | x_<i), the law of one element; auto as for any recipe
     """
     law = _conditional(data, likelihood, sigma, "pixelcnn")
-    net = networks.GatedPixelCNN(
-        data.shape, law.size, channels=channels, kernels=kernels, see=_of_pictures(data)
-    )
+    net = networks.GatedPixelCNN(data.shape, law.size, channels=channels, kernels=kernels, see=_of_pictures(data))
     return Method(_without_latent(data, net, law), objectives.ELBO(), Training(clip=5.0))
 
 
@@ -103,9 +101,7 @@ def pixel_vae(
         net: nn.Module = networks.MADE(data.shape, law.size, features=maps, hidden=hidden_units, see=see)
     else:
         see = _of_pictures(data)
-        net = networks.GatedPixelCNN(
-            data.shape, law.size, features=maps, channels=channels, kernels=kernels, see=see
-        )
+        net = networks.GatedPixelCNN(data.shape, law.size, features=maps, channels=channels, kernels=kernels, see=see)
     q, p = posteriors.DiagNormal(latent), priors.StandardNormal(latent)
     whole = likelihoods.Autoregressive(net, law)
     model = assemble(data, posterior=q, prior=p, likelihood=whole, network=network, hidden=hidden)
@@ -113,7 +109,7 @@ def pixel_vae(
     return Method(model, bound, Training(clip=5.0, encoder_steps=encoder_steps))
 
 
-def _conditional(data: Spec, name: str, sigma: Sigma, recipe: str) -> nn.Module:
+def _conditional(data: Spec, name: str, sigma: Sigma, recipe: str) -> Any:
     """The law of one element; UserError where elements have no law in common, or a score in its place."""
     law = choose_likelihood(data, name, sigma)
     if isinstance(law, likelihoods.Table):

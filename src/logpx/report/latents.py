@@ -123,9 +123,7 @@ def single(s: Subject) -> Section | None:
     html += side_by_side([figure(p) for p in shown], "small")
     strip = _strip(s)
     html += (
-        figure(strip, f"{s.decoded_html} along the latent, from its low end to its high one.", "wide")
-        if strip
-        else ""
+        figure(strip, f"{s.decoded_html} along the latent, from its low end to its high one.", "wide") if strip else ""
     )
     return Section("Latent space", html, (*shown, *([strip] if strip else [])))
 
