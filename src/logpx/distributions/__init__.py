@@ -1,5 +1,6 @@
 """Distributions that torch lacks, and closed-form divergences it does not register (floor 1)."""
 
+from logpx.distributions.autoregressive import Autoregressive
 from logpx.distributions.binary import BernoulliLogits, ContinuousBernoulli, GreyScore
 from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
 from logpx.distributions.discrete import OneHots
@@ -19,6 +20,7 @@ from logpx.distributions.table import Columns
 from logpx.distributions.wrapped import WrappedNormal
 
 __all__ = [
+    "Autoregressive",
     "BernoulliLogits",
     "CategoricalLogits",
     "Columns",

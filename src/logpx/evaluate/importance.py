@@ -123,7 +123,7 @@ def evidence(
     check_rows(data)
     with at_rest(model):
         if model.marginal is not None:
-            return _exact(model, data, progress)
+            return _exact(model, data, memory, progress)
         if getattr(
             model.posterior, "is_one_code", False
         ):  # log p(x|z) + log p(z) at the one z of a row: no weights to average
@@ -131,10 +131,11 @@ def evidence(
         return _importance(model, data, samples, seed, memory, progress)
 
 
-def _exact(model: VAE, data: Points, progress: Progress | None) -> Evidence:
+def _exact(model: VAE, data: Points, memory: int, progress: Progress | None) -> Evidence:
     law, parts = model.marginal(), []  # type: ignore[misc]
-    for start in range(0, count(data), 4096):
-        x, _, observed = placed(batch_of(data, slice(start, start + 4096)), model)
+    rows = max(1, min(4096, memory // pair_bytes(model, math.prod(law.event_shape))))
+    for start in range(0, count(data), rows):
+        x, _, observed = placed(batch_of(data, slice(start, start + rows)), model)
         if observed is not None:
             raise UserError("The exact evidence knows no missing values yet: fill them, or drop the rows.")
         try:

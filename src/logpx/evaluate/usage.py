@@ -29,7 +29,7 @@ class Usage:
 
 
 def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
-    """Per-dimension use of the latent space over the first `rows` rows; UserError for fewer than two, or a curved z."""
+    """Per-dimension use of the latent space over the first `rows` rows; UserError for fewer than two, or a curved z or none."""
     if min(count(data), rows) < 2:
         raise UserError("Use of the latent space is a variance over rows: at least two are needed.")
     kls, means = [], []
@@ -37,6 +37,8 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
         for start in range(0, min(count(data), rows), 1000):
             batch = placed(batch_of(data, slice(start, min(start + 1000, rows))), model)
             q, p = model.encode(batch), None if model.prior is None else model.prior(batch.context)
+            if q.event_shape == (0,):
+                raise UserError("This model has no latent, so none is at work.")
             if isinstance(q, Quantised):
                 raise UserError(
                     "Active units are counted along the axes of z, and this code is discrete: take code_usage."

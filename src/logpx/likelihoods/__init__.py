@@ -4,6 +4,7 @@ A likelihood declares `size`, how many numbers it needs per data element, and `s
 h (..., size, *shape) to a distribution with event shape `shape`, in nats summed over the data's dimensions.
 """
 
+from logpx.likelihoods.autoregressive import Autoregressive, Marginal
 from logpx.likelihoods.binary import Bernoulli, ContinuousBernoulliPixels, Grey
 from logpx.likelihoods.choice import (
     DEFAULT,
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT",
     "LIKELIHOODS",
     "PROTOCOL",
+    "Autoregressive",
     "Bernoulli",
     "Categorical",
     "ContinuousBernoulliPixels",
@@ -33,6 +35,7 @@ __all__ = [
     "Gaussian",
     "Grey",
     "Laplace",
+    "Marginal",
     "Name",
     "NegativeBinomial",
     "Poisson",

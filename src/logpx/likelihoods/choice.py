@@ -99,6 +99,7 @@ def check_support(likelihood: nn.Module, x: Tensor, first_row: int = 0) -> None:
 
     nan is a value that was not observed, and fits every likelihood. A table's names the column.
     """
+    likelihood = getattr(likelihood, "conditional", likelihood)  # of an autoregressive one, the law of one element
     if isinstance(likelihood, Table):
         likelihood.check_support(x, first_row)
         return
@@ -123,6 +124,7 @@ def measure_of(likelihood: nn.Module) -> str | None:
 
     A density depends on the units of x and may exceed 1; a probability does neither; a table of several kinds has both.
     """
+    likelihood = getattr(likelihood, "conditional", likelihood)
     if isinstance(likelihood, Grey):
         return None
     if isinstance(likelihood, Table):

@@ -3,8 +3,9 @@
 from logpx.networks.code_grid import CausalTransformer, GridDecoder, GridEncoder, Summed
 from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Ambient, Curvature, Geodesic
+from logpx.networks.masked import MADE, GatedPixelCNN, MaskedLinear, picture
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
-from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Shape, flat, halved, layers
+from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Nothing, Shape, flat, halved, layers
 from logpx.networks.sequence import (
     AtEveryPlace,
     LSTMDecoder,
@@ -15,6 +16,7 @@ from logpx.networks.sequence import (
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
 
 __all__ = [
+    "MADE",
     "MLP",
     "Activation",
     "Ambient",
@@ -26,6 +28,7 @@ __all__ = [
     "Corrupted",
     "Curvature",
     "Dictionary",
+    "GatedPixelCNN",
     "GaussianNoise",
     "Geodesic",
     "GridDecoder",
@@ -33,7 +36,9 @@ __all__ = [
     "LSTMDecoder",
     "LSTMEncoder",
     "LevelFeatures",
+    "MaskedLinear",
     "Masking",
+    "Nothing",
     "OneHotFeatures",
     "SaltAndPepper",
     "Seeing",
@@ -48,4 +53,5 @@ __all__ = [
     "flat",
     "halved",
     "layers",
+    "picture",
 ]

@@ -63,6 +63,17 @@ class MLP(nn.Module):
         return h.reshape(*h.shape[:-1], *self.outputs)
 
 
+class Nothing(nn.Module):
+    """(..., *inputs) -> zeros (..., *outputs), without a parameter: encoder and decoder where there is no latent."""
+
+    def __init__(self, inputs: Shape, outputs: Shape) -> None:
+        super().__init__()
+        self.inputs, self.outputs = inputs, outputs
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        return x.new_zeros(*x.shape[: x.ndim - len(self.inputs)], *self.outputs)
+
+
 class ConvEncoder(nn.Module):
     """Images (..., C, H, W) -> (..., *outputs): stride-2 convolutions, then linear layers of `hidden` widths."""
 

@@ -14,6 +14,7 @@ from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
 from logpx.recipes.quantised import vq_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
 from logpx.recipes.discrete import dvae
+from logpx.recipes.pixels import made, pixel_vae, pixelcnn
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
 from logpx.recipes.sequence import sequence_vae
 
@@ -47,9 +48,12 @@ __all__ = [
     "linear_ae",
     "linear_vae",
     "load_run",
+    "made",
     "miwae",
     "mixed_curvature_vae",
     "mixture_vae",
+    "pixel_vae",
+    "pixelcnn",
     "poincare_vae",
     "ppca",
     "rebuild",

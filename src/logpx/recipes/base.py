@@ -147,14 +147,14 @@ def assemble(
     *,
     posterior: nn.Module,
     prior: nn.Module | None,
-    likelihood: str = "auto",
+    likelihood: str | nn.Module = "auto",
     sigma: Sigma = "shared",
     network: Network = "mlp",
     hidden: tuple[int, ...] = (400,),
     activation: Activation = "relu",
 ) -> VAE:
     """The five parts around a posterior family and a prior: the posterior says what the networks must emit and take."""
-    law = choose_likelihood(spec, likelihood, sigma)
+    law = likelihood if isinstance(likelihood, nn.Module) else choose_likelihood(spec, likelihood, sigma)
     seen = features(spec)
     inputs, numbers, pixels = seen.outputs if seen else spec.shape, (posterior.size,), (law.size, *spec.shape)
     dim, common = (posterior.dim,), {"context": spec.context, "activation": ACTIVATIONS[activation]}

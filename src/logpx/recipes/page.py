@@ -46,8 +46,9 @@ def parts(name: str) -> list[Any]:
     return sorted(things, key=lambda thing: order.index(_file(thing)))
 
 
-#: what every method stands in and one reads once: the model, how objectives add, multilayer perceptrons and convolutions
-FRAME = ("model.py", "objectives/base.py", "networks/plain.py")
+#: what every method stands in and one reads once: the model, how objectives add and the bounds among them, multilayer
+#: perceptrons and convolutions
+FRAME = ("model.py", "objectives/base.py", "objectives/bounds.py", "networks/plain.py")
 
 
 def files(name: str) -> list[str]:

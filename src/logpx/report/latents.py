@@ -53,8 +53,8 @@ def _decoded(s: Subject, ranges: tuple[Range, Range]) -> tuple[Picture | None, s
     if s.is_image:
         z = torch.stack([across.repeat(SIDE), up.flip(0).repeat_interleave(SIDE)], 1)
         tiles = pictures.tiled(to_unit(s, s.decode(z)), SIDE, gap=0 if min(s.data.shape[1:]) > 16 else 12, tile=48)
-        alt = f"E[x|z] on a grid of {SIDE} by {SIDE} latents"
-        return Picture("decoded.png", tiles, alt), f"E[<i>x</i>|<i>z</i>] on a grid of {SIDE} × {SIDE} over {how}."
+        alt = f"{s.decoded} on a grid of {SIDE} by {SIDE} latents"
+        return Picture("decoded.png", tiles, alt), f"{s.decoded_html} on a grid of {SIDE} × {SIDE} over {how}."
     return _decoded_mesh(s, across, up), f"Lines of a grid over {how} as the decoder lays them among the data."
 
 
@@ -130,9 +130,7 @@ def single(s: Subject) -> Section | None:
     html += side_by_side([figure(p) for p in shown], "small")
     strip = _strip(s)
     html += (
-        figure(strip, "E[<i>x</i>|<i>z</i>] along the latent, from its low end to its high one.", "wide")
-        if strip
-        else ""
+        figure(strip, f"{s.decoded_html} along the latent, from its low end to its high one.", "wide") if strip else ""
     )
     return Section("Latent space", html, (*shown, *([strip] if strip else [])))
 
@@ -142,7 +140,7 @@ def _strip(s: Subject) -> Picture | None:
         return None
     low, high = s.means[:, 0].quantile(torch.tensor([0.01, 0.99])).tolist()
     z = torch.linspace(low, high, WALK)[:, None]
-    return Picture("walk.png", pictures.tiled(to_unit(s, s.decode(z)), WALK), "E[x|z] along the single latent")
+    return Picture("walk.png", pictures.tiled(to_unit(s, s.decode(z)), WALK), f"{s.decoded} along the single latent")
 
 
 def walks(s: Subject) -> Section | None:
@@ -179,7 +177,7 @@ def most_used(s: Subject) -> tuple[list[int], str]:
 def at_work(s: Subject) -> Section | None:
     """KL (or the variance of the means) of each latent dimension, sorted."""
     used = s.usage
-    if used is None or not s.model.has_evidence:  # the scale of a deterministic code says nothing
+    if used is None or not s.dim or not s.model.has_evidence:  # the scale of a deterministic code says nothing
         return None
     value = used.variance_of_means if used.kl is None else used.kl
     order = value.argsort(descending=True).tolist()[:BARS]

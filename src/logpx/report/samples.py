@@ -24,9 +24,14 @@ def to_unit(s: Subject, x: Tensor) -> Tensor:
 
 
 def reconstructions(s: Subject) -> Section | None:
-    """Data beside E[x|z]: pictures in pairs, two columns as two clouds, more columns one against the other."""
+    """Data beside E[x|z]: pictures in pairs, two columns as two clouds, more columns one against the other.
+
+    Absent where there is no latent, and so nothing of a row is kept.
+    """
+    if s.dim == 0:
+        return None
     at = "at <i>z</i> = f(<i>x</i>)" if s.centres == "codes" else f"at the {s.centres[:-1]} of <i>z</i>"
-    words = f"E[<i>x</i>|<i>z</i>] {at}, for the first of the {s.rows}, not chosen"
+    words = f"{s.decoded_html} {at}, for the first of the {s.rows}, not chosen"
     if s.is_image:
         picture = _pairs(s)
         html = lede(f"In each pair of lines the data are above and their reconstructions below: {words}.") + figure(
@@ -119,8 +124,10 @@ def samples(s: Subject) -> Section | None:
     elif s.is_plane:
         shown = _sample_clouds(s, means, draws)
     else:
-        return _marginals(s, means if draws is None else draws, draws is not None)
-    words = _sample_sentence(draws is not None) + _given(s)
+        made = means if draws is None else draws
+        assert made is not None
+        return _marginals(s, made, draws is not None)
+    words = _sample_sentence(means is not None, draws is not None) + _given(s)
     return Section("Samples", lede(words) + _row(shown), tuple(p for p, _ in shown))
 
 
@@ -131,22 +138,26 @@ def _given(s: Subject) -> str:
     return " The classes come in turn." if s.by_class else f" Each is given the context of one of the {s.rows}."
 
 
-def _sample_sentence(drawn: bool) -> str:
+def _sample_sentence(averaged: bool, drawn: bool) -> str:
     start = "What the model makes up: <i>z</i> ~ <i>p</i>(<i>z</i>), then "
+    if not averaged:
+        return f"{start}a draw <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>), element by element; its mean is known to nobody."
     if drawn:
         return f"{start}the mean E[<i>x</i>|<i>z</i>] and, of the same <i>z</i>, a draw <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)."
     return f"{start}the mean E[<i>x</i>|<i>z</i>]; the grey score is no density, so there is nothing to draw from it."
 
 
-def _kinds(means: Tensor, draws: Tensor | None) -> list[tuple[str, Tensor, str, str]]:
+def _kinds(means: Tensor | None, draws: Tensor | None) -> list[tuple[str, Tensor, str, str]]:
     """(file, samples, words, the same as HTML)."""
-    shown = [("samples-means", means, "Means E[x|z]", "Means E[<i>x</i>|<i>z</i>]")]
+    shown = []
+    if means is not None:
+        shown.append(("samples-means", means, "Means E[x|z]", "Means E[<i>x</i>|<i>z</i>]"))
     if draws is not None:
         shown.append(("samples", draws, "Draws x ~ p(x|z)", "Draws <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>)"))
     return shown
 
 
-def _sheets(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Picture, str]]:
+def _sheets(s: Subject, means: Tensor | None, draws: Tensor | None) -> list[tuple[Picture, str]]:
     return [
         (
             Picture(
@@ -160,7 +171,7 @@ def _sheets(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Pictu
     ]
 
 
-def _sample_clouds(s: Subject, means: Tensor, draws: Tensor | None) -> list[tuple[Picture, str]]:
+def _sample_clouds(s: Subject, means: Tensor | None, draws: Tensor | None) -> list[tuple[Picture, str]]:
     ranges = charts.square_range(s.points)
     data = charts.dots(s.points, *charts.square_axes(ranges))
     made = []

@@ -137,6 +137,15 @@ class Subject:
         """x ~ p(x|z) for z (N, D), (N, *shape), a piece at a time."""
         return torch.cat([self.law(*piece).sample().cpu().float() for piece in self._pieces(z, context)])
 
+    @property
+    def decoded(self) -> str:
+        """What `decode` gives, in words."""
+        return "E[x|z]" if self.model.has_mean else "One draw x ~ p(x|z) each"
+
+    @property
+    def decoded_html(self) -> str:
+        return "E[<i>x</i>|<i>z</i>]" if self.model.has_mean else "One draw <i>x</i> ~ <i>p</i>(<i>x</i>|<i>z</i>) each"
+
     def law(self, z: Tensor, context: Tensor | None = None) -> Distribution:
         """p(x | z); of a conditional model with the context given, or that of the first row."""
         if self.batch.context is None:
@@ -226,11 +235,15 @@ class Subject:
         except UserError:
             return None
 
-    def sample(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """E[x|z] and x ~ p(x|z) for z ~ p(z), each (n, *shape); no draws where p(x|z) is no density."""
+    def sample(self, n: int) -> tuple[Tensor | None, Tensor | None]:
+        """E[x|z] and x ~ p(x|z) for z ~ p(z), each (n, *shape).
+
+        No draws where p(x|z) is no density, no means where none is known.
+        """
         torch.manual_seed(self.seed)
         z, context = self._from_prior(n)
-        return self.decode(z, context), self._drawn(z, context) if self.is_density else None
+        means = self.decode(z, context) if self.model.has_mean else None
+        return means, self._drawn(z, context) if self.is_density else None
 
     def _from_prior(self, n: int) -> tuple[Tensor, Tensor | None]:
         """z ~ p(z), (n, D), and the contexts that go with them."""
