@@ -69,7 +69,7 @@ def _lengths(s: Subject, i: int) -> tuple[Tensor, str]:
 def between(s: Subject) -> Section | None:
     """Pictures: from the latent of one row to that of another, by the shortest way there is in the latent space."""
     n = min(PAIRS, len(s.x) // 2)
-    if not s.is_image or not s.spaces or n == 0:
+    if not s.is_image or not s.spaces or s.dim == 0 or n == 0:
         return None
     z, t = s.means[: 2 * n], torch.linspace(0, 1, STEPS)
     way = spaces.geodesic(s.spaces, z[::2], z[1::2], t).transpose(0, 1)  # (pairs, steps, D)
@@ -82,7 +82,7 @@ def between(s: Subject) -> Section | None:
     content = pictures.tiled(to_unit(s, lines.flatten(0, 1)), STEPS + 2, ends=True)
     given = " The context is that of the first." if context is not None else ""
     html = lede(
-        f"Left and right are two of the {s.rows}; between them E[<i>x</i>|<i>z</i>] in {STEPS} equal steps along the {what} "
+        f"Left and right are two of the {s.rows}; between them {s.decoded_html} in {STEPS} equal steps along the {what} "
         f"from one {s.centres[:-1]} to the other.{given}"
     )
     picture = Picture("between.png", content, alt)
