@@ -14,7 +14,7 @@ from logpx.networks import CausalTransformer
 from logpx.posteriors import Codebook
 from logpx.priors import Codes
 from logpx.recipes import load_run
-from logpx.recipes.quantised import fit_prior
+from logpx.recipes.quantised import codes_of, fit_prior
 from logpx.samples import draw_samples
 from logpx.train import fit
 
@@ -128,14 +128,25 @@ def test_a_prior_of_evenly_used_codes_learns_n_log_k_and_one_of_a_rule_the_rule(
     monkeypatch.setattr(recipes.quantised, "RATE", 1e-2)
     torch.manual_seed(0)
     network = CausalTransformer(2, 4, width=16, layers=1)
-    fit_prior(network, torch.randint(4, (4000, 2)), 150)
+    fit_prior(network, torch.randint(4, (2000, 2, 2)), 150)
     fresh = torch.randint(4, (2000, 2))
     assert -network.log_prob(fresh).mean().item() == pytest.approx(2 * math.log(4), abs=0.02)
     first = torch.randint(4, (4000, 1))
-    fit_prior(network, torch.cat([first, (first + 1) % 4], 1), 150)  # afresh: nothing of before is left
+    fit_prior(network, torch.cat([first, (first + 1) % 4], 1).unsqueeze(1), 150)  # afresh: nothing of before is left
     rule = torch.tensor([[0, 1], [1, 2], [2, 3], [3, 0]])
     assert -network.log_prob(rule).mean().item() == pytest.approx(math.log(4), abs=0.02)
     assert not any(p.requires_grad for p in network.parameters())
+
+
+def test_rows_that_are_drawn_anew_give_codes_of_many_reads():
+    grey = from_array(torch.rand(30, 1, 8, 8).numpy(), protocol="dynamic", held_out=4, test=4)
+    method = recipes.vq_vae(grey, **TINY)
+    with torch.no_grad():
+        method.start(method.model, grey.train)
+        k = codes_of(method.model.eval(), grey.train)
+    assert k.shape == (22, 10, 4)
+    assert bool((k != k[:, :1]).any())
+    assert codes_of(method.model, pictures().train).shape == (80, 1, 4)
 
 
 def test_the_uniform_prior_is_exact_in_double_precision():

@@ -12,7 +12,6 @@ from logpx import likelihoods, networks, objectives, posteriors, priors
 from logpx.data import Spec, Split
 from logpx.distributions import Quantised
 from logpx.errors import UserError
-from logpx.evaluate import batch_of
 from logpx.model import VAE, Batch
 from logpx.posteriors.quantised import Learning, Through
 from logpx.recipes.base import Sigma, assemble, recipe
@@ -20,7 +19,7 @@ from logpx.recipes.types import NonNegative
 from logpx.train import Method, Training
 
 Quantiser = Literal["codebook", "residual", "fsq"]
-ROWS, START = 200_000, 1024  # rows whose codes a prior is fitted to, and that the first codes are found among
+ROWS, READS, START = 200_000, 10, 1024  # grids of codes a prior is fitted to, reads of a row, rows of the first codes
 BATCH, RATE, LOOKS = 64, 2e-3, 20  # of the second stage: rows a step, learning rate, looks at held-out codes
 
 
@@ -170,15 +169,21 @@ def _finish(steps: int, model: VAE, train: Split) -> None:
 
 
 def codes_of(model: VAE, rows: Split) -> Tensor:
-    """k(x) of the first 200,000 rows, (N, T)."""
-    like, top = next(model.parameters()), min(len(rows), ROWS)
-    pieces = (batch_of(rows, slice(i, min(i + 500, top))) for i in range(0, top, 500))
+    """k(x) of the first 200,000 rows, (N, P, T): of rows that are drawn anew at each read P = 10 reads, or as many as fit."""
+    N = min(len(rows), ROWS)
+    reads = max(1, min(READS, ROWS // N)) if rows.random else 1
+    return torch.stack([_read(model, rows, N, torch.Generator().manual_seed(seed)) for seed in range(reads)], 1)
+
+
+def _read(model: VAE, rows: Split, N: int, generator: torch.Generator) -> Tensor:
+    like = next(model.parameters())
+    pieces = (rows.batch(slice(i, min(i + 500, N)), generator) for i in range(0, N, 500))
     laws = (model.encode(Batch.to(piece, like.device, like.dtype)) for piece in pieces)
     return torch.cat([q.indices for q in laws if isinstance(q, Quantised)])
 
 
 def fit_prior(network: networks.CausalTransformer, k: Tensor, steps: int) -> None:
-    """Maximum likelihood of codes k (N, T): Adam on 64 rows a step, its rate rising over a twentieth of the steps while it
+    """Maximum likelihood of codes k (N, P, T): Adam on 64 rows a step, its rate rising over a twentieth of the steps while it
     falls to 0 along half a cosine.
 
     One row in twenty (at most 1000) is held out, and of 20 looks at them the weights of the best are kept. It starts afresh, as
@@ -187,19 +192,20 @@ def fit_prior(network: networks.CausalTransformer, k: Tensor, steps: int) -> Non
     network.reset_parameters()
     network.requires_grad_(True)
     k = k[torch.randperm(len(k), device=k.device)]
-    aside = min(len(k) // 20, 1000)
+    N, P, _ = k.shape
+    aside = min(N // 20, 1000)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_rate, steps))
     best, kept = math.inf, {}
     for step in range(1, steps + 1):
         with torch.enable_grad():
-            rows = k[torch.randint(aside, len(k), (BATCH,), device=k.device)]
+            rows = k[torch.randint(aside, N, (BATCH,), device=k.device), torch.randint(P, (BATCH,), device=k.device)]
             optimizer.zero_grad()
             (-network.log_prob(rows).mean()).backward()
             optimizer.step()
         schedule.step()
         if step == steps or step % max(1, steps // LOOKS) == 0:
-            loss = _loss(network, k[:aside]) if aside else -step
+            loss = _loss(network, k[:aside].flatten(0, 1)) if aside else -step
             if loss < best:
                 best, kept = loss, {name: w.clone() for name, w in network.state_dict().items()}
     network.load_state_dict(kept)
