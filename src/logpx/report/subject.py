@@ -100,7 +100,8 @@ class Subject:
         """What `means` are: of a law, or the codes themselves."""
         if self.is_discrete:
             return "most probable codes"
-        return "posterior means" if getattr(self.model.posterior, "has_density", True) else "codes"
+        is_code = getattr(self.model.posterior, "is_one_code", not getattr(self.model.posterior, "has_density", True))
+        return "codes" if is_code else "posterior means"
 
     @cached_property
     def labels(self) -> Tensor | None:
