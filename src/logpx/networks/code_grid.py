@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpx.networks.plain import Block
+
 Shape = tuple[int, ...]
 
 
@@ -95,7 +97,7 @@ class CausalTransformer(nn.Module):
         self.tokens, self.codes = tokens, codes
         self.code = nn.Embedding(codes + 1, width)  # the last stands before the first token
         self.place = nn.Parameter(torch.empty(tokens, width))
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, codes)
         self.reset_parameters()
 
@@ -114,7 +116,7 @@ class CausalTransformer(nn.Module):
         before = F.pad(k[:, :-1], (1, 0), value=self.codes)
         h = self.code(before) + self.place
         for block in self.blocks:
-            h, _ = block(h, None)
+            h = block(h)
         return self.head(self.norm(h))
 
     def log_prob(self, k: Tensor) -> Tensor:
@@ -124,36 +126,12 @@ class CausalTransformer(nn.Module):
     def sample(self, n: int) -> Tensor:
         """k ~ p(k), (n, T)."""
         last = self.place.new_full((n, 1), self.codes, dtype=torch.long)
-        past: list[_Past | None] = [None] * len(self.blocks)
+        past = [block.start(self.place.new_zeros(n, 1)) for block in self.blocks]  # type: ignore[operator]
         drawn = []
         for t in range(self.tokens):
             h = self.code(last) + self.place[t]
             for i, block in enumerate(self.blocks):
-                h, past[i] = block(h, past[i])
+                h, past[i] = block.step(h, past[i])  # type: ignore[operator]
             last = self.head(self.norm(h))[:, 0].softmax(-1).multinomial(1)
             drawn.append(last)
         return torch.cat(drawn, 1)
-
-
-_Past = tuple[Tensor, Tensor]
-
-
-class _Block(nn.Module):
-    """h + attention(norm(h)), then h + mlp(norm(h)), looking at itself and back only."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.into, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, h: Tensor, past: _Past | None) -> tuple[Tensor, _Past]:
-        """(B, t, width) and the keys and values so far -> the same for the next block, and the keys and values with these."""
-        parts = self.into(self.norm1(h)).unflatten(-1, (3, self.heads, -1))
-        q, k, v = (part.transpose(1, 2) for part in parts.unbind(2))  # (B, heads, t, width / heads)
-        if past:
-            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)  # one token sees all of the past
-        h = h + self.out(seen.transpose(1, 2).flatten(2))
-        return h + self.mlp(self.norm2(h)), (k, v)

@@ -1,4 +1,4 @@
-"""Plain networks, modules from tensor to tensor (floor 2): multilayer perceptron and convolutions.
+"""Plain networks, modules from tensor to tensor (floor 2): multilayer perceptron, convolutions, attention.
 
 Each takes data or a latent of a given event shape, with any number of leading axes, and an optional context that is
 joined to the flat features. None knows what its output parametrises.
@@ -10,6 +10,9 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu, scaled_dot_product_attention
+
+from logpx.errors import UserError
 
 Shape = tuple[int, ...]
 Activation = Callable[[], nn.Module]
@@ -133,3 +136,45 @@ class ConvDecoder(nn.Module):
 def halved(side: int, times: int) -> int:
     """The side of an image after stride-2 convolutions that round up."""
     return -(-side // 2**times)
+
+
+# --- attention ---------------------------------------------------------------------------------------------------------
+
+State = tuple[Tensor, Tensor]  # keys and values
+
+
+class Block(nn.Module):
+    """h + attention(norm(h)), then h + MLP(norm(h)) (Vaswani et al. 2017; normed first, as Radford et al. 2019)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if width % heads:
+            raise UserError(f"{heads} heads cannot share a width of {width}: take a width that they divide.")
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query_key_value, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, h: Tensor, sees: Tensor | None = None) -> Tensor:
+        """h (..., T, W); sees (..., T, T) says which places each place looks at, by default itself and those before it."""
+        mask = None if sees is None else sees.unsqueeze(-3)
+        return self._rest(h, scaled_dot_product_attention(*self._heads(h), attn_mask=mask, is_causal=sees is None))
+
+    def step(self, h: Tensor, past: State) -> tuple[Tensor, State]:
+        """One place h (..., 1, W) that looks at all before it and at itself; past: their keys and values."""
+        q, k, v = self._heads(h)
+        k, v = torch.cat([past[0], k], -2), torch.cat([past[1], v], -2)
+        return self._rest(h, scaled_dot_product_attention(q, k, v)), (k, v)
+
+    def start(self, like: Tensor) -> State:
+        """Keys and values of no place, for h of like's leading shape."""
+        nothing = like.new_zeros(*like.shape[:-1], self.heads, 0, self.joined.in_features // self.heads)
+        return nothing, nothing
+
+    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = self.query_key_value(self.before(h)).unflatten(-1, (3, self.heads, -1)).movedim(-4, -2).unbind(-4)
+        return q, k, v
+
+    def _rest(self, h: Tensor, attended: Tensor) -> Tensor:
+        h = h + self.joined(attended.movedim(-3, -2).flatten(-2))
+        return h + self.down(gelu(self.up(self.between(h))))

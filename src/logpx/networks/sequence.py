@@ -6,12 +6,11 @@ before t and on what it is told of z at t, h[..., t]; it reads them in one pass,
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, pad, scaled_dot_product_attention
+from torch.nn.functional import pad
 
 from logpx.distributions.sequence import up_to_end
 from logpx.errors import UserError
-
-State = tuple[Tensor, Tensor]
+from logpx.networks.plain import Block, State
 
 
 class AtEveryPlace(nn.Module):
@@ -125,43 +124,6 @@ class LSTMEncoder(nn.Module):
 # --- transformer ------------------------------------------------------------------------------------------------------
 
 
-class Block(nn.Module):
-    """h + attention(norm(h)), then h + MLP(norm(h)) (Vaswani et al. 2017; normed first, as Radford et al. 2019)."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        if width % heads:
-            raise UserError(f"{heads} heads cannot share a width of {width}: take a width that they divide.")
-        self.heads = heads
-        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query_key_value, self.joined = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, h: Tensor, sees: Tensor) -> Tensor:
-        """h (..., T, W); sees (..., T, T) says which places each place looks at."""
-        q, k, v = self._heads(h)
-        return self._rest(h, scaled_dot_product_attention(q, k, v, attn_mask=sees.unsqueeze(-3)))
-
-    def step(self, h: Tensor, past: State) -> tuple[Tensor, State]:
-        """One place h (..., 1, W) that looks at all before it and at itself; past: their keys and values."""
-        q, k, v = self._heads(h)
-        k, v = torch.cat([past[0], k], -2), torch.cat([past[1], v], -2)
-        return self._rest(h, scaled_dot_product_attention(q, k, v)), (k, v)
-
-    def start(self, like: Tensor) -> State:
-        """Keys and values of no place, for h of like's leading shape."""
-        nothing = like.new_zeros(*like.shape[:-1], self.heads, 0, self.joined.in_features // self.heads)
-        return nothing, nothing
-
-    def _heads(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.query_key_value(self.before(h)).unflatten(-1, (3, self.heads, -1)).movedim(-4, -2).unbind(-4)
-        return q, k, v
-
-    def _rest(self, h: Tensor, attended: Tensor) -> Tensor:
-        h = h + self.joined(attended.movedim(-3, -2).flatten(-2))
-        return h + self.down(gelu(self.up(self.between(h))))
-
-
 class TransformerDecoder(nn.Module):
     """logits = W norm(blocks(e(x_{t-1}) + place_t + V z_t)), each place looking at itself and at those before it.
 
@@ -192,9 +154,8 @@ class TransformerDecoder(nn.Module):
         if (T := y.shape[-2]) > len(self.place):
             raise UserError(f"The transformer knows {len(self.place)} places, and these sequences have {T}: cut them.")
         y = y + self.place[:T] + self.told(h.mT)
-        sees = torch.ones(T, T, dtype=torch.bool, device=y.device).tril()
         for block in self.blocks:
-            y = block(y, sees)
+            y = block(y)
         return self.logits(self.norm(y))
 
     def start(self, h: Tensor) -> list[State]:

@@ -47,7 +47,7 @@ def parts(name: str) -> list[Any]:
 
 
 #: what every method stands in and one reads once: the model, how objectives add and the bounds among them, multilayer
-#: perceptrons and convolutions
+#: perceptrons, convolutions, attention
 FRAME = ("model.py", "objectives/base.py", "objectives/bounds.py", "networks/plain.py")
 
 
