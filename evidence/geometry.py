@@ -63,6 +63,7 @@ TREE_VARIANTS: dict[str, Build] = {
     "N": _flat,
     "c = 1.2": _ball(1.2),
     FLAT_LIMIT: _ball(1e-4),
+    **{f"c = {c}": _ball(c) for c in (0.1, 0.3, 0.8, 1.0)},
 }
 TREE_SETTINGS: dict[str, Any] = {"epochs": 300, "batch_size": 64, "learning_rate": 5e-3, "schedule": "cosine"}
 
