@@ -16,6 +16,7 @@ from logpx.maths.trigonometry import anywhere, extremes
 Shape = torch.Size | list[int] | tuple[int, ...]
 WRAPS = 4  # times round the sphere, either way, that the density counts
 TAIL = math.sqrt(2 * math.log(1e6))  # P(chi_n > sqrt n + TAIL) < 1e-6 for every n (Laurent & Massart 2000, lemma 1)
+_TURNS = 2 * math.pi * torch.tensor([j for j in range(-WRAPS, WRAPS + 1) if j], dtype=torch.float64)
 _FLAT = 1e-12  # a sphere of smaller kappa is not walked around: its far side is 3 million away
 
 
@@ -155,8 +156,7 @@ def _log_density(r2: Tensor, q: Tensor, log_volume: Tensor, scale: Tensor, kappa
     normal = -0.5 * q - log_scale - 0.5 * n * LOG_2PI
     if _wraps_vanish(r2, scale, kappa, n):
         return normal - log_volume
-    others = _log_other_wraps(r2, q, scale.square().reciprocal().mean(-1), kappa, n)
-    return normal + torch.cat([-log_volume.unsqueeze(-1), others], -1).logsumexp(-1)
+    return normal - log_volume + _log_wraps(r2, q, scale, kappa, n)
 
 
 def _wraps_vanish(r2: Tensor, scale: Tensor, kappa: Tensor, n: int) -> bool:
@@ -171,23 +171,24 @@ def _wraps_vanish(r2: Tensor, scale: Tensor, kappa: Tensor, n: int) -> bool:
     return 2 * math.pi * (math.pi - t) > (100 + 40 * (n - 1)) * extremes(scale)[1] ** 2 * largest
 
 
-def _log_other_wraps(r2: Tensor, q: Tensor, precision: Tensor, kappa: Tensor, n: int) -> Tensor:
-    """log [ N(r_j u)/N(r u) |r_j/sin_k r|^(n-1) ], r_j = r + 2 pi R j for j = 1..4 and -1..-4, (..., 8); v = r u, |u| = 1.
+def _log_wraps(r2: Tensor, q: Tensor, scale: Tensor, kappa: Tensor, n: int) -> Tensor:
+    """log of 1 + sum_j N(r_j u)/N(r u) |r_j/r|^(n-1), r_j = r + 2 pi R j for j = 1..4 and -1..-4; v = r u, |u| = 1.
 
     With t = r/R in [0, pi] and t_j = t + 2 pi j the normal ratio is exp(-(t_j^2 - t^2)/2 q/t^2). At t = 0, where u is
-    lost, the mean `precision` 1/scale^2 stands for q/r^2. No sphere, no wraps: -inf.
+    lost, the mean of 1/scale^2 stands for q/r^2. No sphere, no wraps: 0.
     """
-    eps, on_sphere = torch.finfo(r2.dtype).eps, kappa > _FLAT
-    k = torch.where(on_sphere, kappa, 1)
-    t2 = torch.where(on_sphere, kappa * r2, 1)
-    at_loc = t2 <= eps**2
-    t2 = torch.where(at_loc, eps**2, t2)
-    along = torch.where(at_loc, precision / k, q / t2).unsqueeze(-1)
-    t = t2.sqrt().unsqueeze(-1)
-    turns = 2 * math.pi * torch.arange(1, WRAPS + 1, dtype=t.dtype, device=t.device)
-    turns = torch.cat([turns, -turns])
-    log_rings = (n - 1) * ((t + turns).abs() / t.sin().clamp_min(eps)).log()
-    return torch.where(on_sphere.unsqueeze(-1), log_rings - turns * (t + turns / 2) * along, -math.inf)
+    eps, t2, on_sphere = torch.finfo(r2.dtype).eps, kappa * r2, None
+    if extremes(t2)[0] > eps**2:
+        along = q / t2
+    else:
+        on_sphere, at_loc = kappa > _FLAT, t2 <= eps**2
+        precision = scale.square().reciprocal().mean(-1) / torch.where(on_sphere, kappa, 1)
+        t2 = torch.where(at_loc, eps**2, t2)
+        along = torch.where(at_loc, precision, q / t2)
+    t, turns = t2.sqrt().unsqueeze(-1), _TURNS.to(t2)
+    ratio = (n - 1) * (1 + turns / t).abs().log() - (turns * t + turns.square() / 2) * along.unsqueeze(-1)
+    more = torch.logaddexp(ratio.logsumexp(-1), t2.new_zeros(()))
+    return more if on_sphere is None else torch.where(on_sphere, more, 0)
 
 
 # --- entropy ----------------------------------------------------------------------------------------------------------
