@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from logpx.distributions.laws import check_law, check_point, on_manifold
+from logpx.distributions.sphere import log_sphere_area
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.trigonometry import anywhere
@@ -95,9 +96,8 @@ class RiemannianNormal(Distribution):
 
     def log_norm(self) -> Tensor:
         """log(|S^(n-1)| Z_r), (...)."""
-        log_area = math.log(2) + 0.5 * self.n * math.log(math.pi) - math.lgamma(self.n / 2)
         radius = self.n * self.scale.squeeze(-1).double().log() + log_radius_norm(self._bend, self.n)
-        return (log_area + radius).to(self.loc.dtype)
+        return (log_sphere_area(self.n) + radius).to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
         """log(|S^(n-1)| Z_r) + E d^2/(2 s^2), per Riemannian volume."""

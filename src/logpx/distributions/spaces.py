@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, Normal
 
+from logpx.distributions.discrete import OneHots
 from logpx.distributions.laws import is_euclidean
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal
@@ -210,6 +211,8 @@ def _merged(found: list[Space]) -> list[Space]:
 def centres(law: Distribution) -> Tensor:
     """The Frechet mean of each law, (..., D), a point of the space; E[z] of a law on the unit sphere is none.
 
+    Of one-hot vectors, which have no mean among them, the most probable code.
+
     Raises UserError for a uniform law, which has no such point.
     """
     return torch.cat([_centre(part) for part in parts_of(law)], -1)
@@ -218,7 +221,7 @@ def centres(law: Distribution) -> Tensor:
 def _centre(law: Distribution) -> Tensor:
     if isinstance(law, UniformSphere):
         raise UserError("A uniform law on the sphere has no centre: every point is as good.")
-    return law.mode if isinstance(law, _SPHERICAL) else law.mean
+    return law.mode if isinstance(law, (*_SPHERICAL, OneHots)) else law.mean
 
 
 def spreads(law: Distribution) -> Tensor | None:

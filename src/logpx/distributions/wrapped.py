@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from logpx.distributions.laws import check_law, check_point, on_manifold
+from logpx.distributions.sphere import log_sphere_area
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.special import LOG_2PI
@@ -140,8 +141,18 @@ def kl_at_one_mean(q: WrappedNormal, p: WrappedNormal) -> Tensor:
     return (0.5 * ratio.square() - 0.5 - ratio.log()).sum(-1)
 
 
+def sphere_reach(n: int) -> float:
+    """The largest scale, in radii of a sphere, that leaves out no more than a millionth of the law's mass."""
+    return (2 * WRAPS + 1) * math.pi / (math.sqrt(n) + TAIL)
+
+
+def ball_reach(depth: float, n: int) -> float:
+    """The scale, in radii, of which three and the usual length sqrt n of a draw end `depth` radii from loc."""
+    return depth / (math.sqrt(n) + 3)
+
+
 def _check_reach(scale: Tensor, kappa: Tensor, n: int) -> None:
-    reach = (2 * WRAPS + 1) * math.pi / (math.sqrt(n) + TAIL)
+    reach = sphere_reach(n)
     largest, widest = extremes(kappa)[1], extremes(scale)[1]
     if largest * widest**2 > reach**2 and anywhere(scale.square().amax(-1) * kappa > reach**2):
         raise UserError(
@@ -216,6 +227,5 @@ def _entropy(scale: Tensor, kappa: Tensor, n: int) -> Tensor:
     r = bottom.unsqueeze(-1) + width * nodes
     log_volume = manifolds.log_volume(r.square(), kappa.unsqueeze(-1), n)
     log_p = _log_density(r.square(), (r / scale).square(), log_volume, scale.unsqueeze(-1), kappa.unsqueeze(-1), n)
-    log_area = math.log(2) + 0.5 * n * math.log(math.pi) - math.lgamma(n / 2)
     log_ring = (n - 1) * r.log() + log_volume
-    return -(width * weights * (log_area + log_ring + log_p).exp() * log_p).sum(-1)
+    return -(width * weights * (log_sphere_area(n) + log_ring + log_p).exp() * log_p).sum(-1)

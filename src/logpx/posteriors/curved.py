@@ -13,8 +13,8 @@ from logpx.distributions import sphere
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
 from logpx.distributions.riemannian import radius_reach
-from logpx.distributions.wrapped import TAIL, WRAPS
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
+from logpx.distributions.wrapped import ball_reach, sphere_reach
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.networks import Curvature
@@ -104,10 +104,7 @@ class WrappedNormal(nn.Module):
     def forward(self, params: Tensor) -> Distribution:
         v, a = params.split([self.n, self.n], -1)
         kappa = self.curvature()
-        root = math.sqrt(self.n)
-        reach = torch.where(
-            kappa < 0, manifolds.depth(params) / (root + 3), 0.99 * (2 * WRAPS + 1) * math.pi / (root + TAIL)
-        )
+        reach = torch.where(kappa < 0, ball_reach(manifolds.depth(params), self.n), 0.99 * sphere_reach(self.n))
         scale = _positive(a)
         scale = scale * _bend(scale.square(), kappa, reach)
         return WrappedNormalLaw(

@@ -11,8 +11,8 @@ from logpx.distributions import sphere
 from logpx.distributions.product import ProductOf
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
 from logpx.distributions.riemannian import radius_reach
-from logpx.distributions.wrapped import TAIL, WRAPS
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
+from logpx.distributions.wrapped import ball_reach, sphere_reach
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.trigonometry import anywhere
@@ -75,11 +75,11 @@ class WrappedNormal(_AtOrigin):
         if ambient and curvature.sign == 0:
             raise UserError("Ambient coordinates need a curvature that keeps its sign: take stereographic ones here.")
         self.ambient, self.dim = ambient, n + ambient
-        self.reach = 0.99 * (2 * WRAPS + 1) * math.pi / (math.sqrt(n) + TAIL)
+        self.reach = 0.99 * sphere_reach(n)
 
     def forward(self, context: Tensor | None = None) -> Distribution:
         kappa = self.curvature()
-        self._check_reach(kappa, manifolds.depth(kappa) / (math.sqrt(self.n) + 3))
+        self._check_reach(kappa, ball_reach(manifolds.depth(kappa), self.n))
         u = (self.scale.square() * kappa / self.reach**2).clamp(0, 1e9)
         scale = self.scale * (1 + u.pow(4)).pow(-0.125)  # below `reach` radii on a sphere, the scale itself elsewhere
         return WrappedNormalLaw.about_0(self.n, scale, kappa, ambient=self.ambient)

@@ -93,7 +93,7 @@ class Subject:
         generator, step = self._generator(), self._at_once
         top = min(len(self.split), POINTS)
         pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
-        return torch.cat([_centre(self.encode(batch)).cpu().float() for batch in pieces])
+        return torch.cat([spaces.centres(self.encode(batch)).cpu().float() for batch in pieces])
 
     @property
     def centres(self) -> str:
@@ -270,8 +270,3 @@ class Subject:
     def _generator(self) -> torch.Generator:
         rows = self.split.rows
         return torch.Generator(rows.device if isinstance(rows, Tensor) else "cpu").manual_seed(self.seed)
-
-
-def _centre(q: Distribution) -> Tensor:
-    """The z that stands for a law: its Frechet mean, and of one-hot vectors, which have none, the most probable code."""
-    return q.mode if isinstance(q, OneHots) else spaces.centres(q)
