@@ -6,23 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from logpx import cli
+from command_line import refused, run
 from logpx.data import language, load
 
 TINY = "--width 8 --latent 2 --epochs 1 --batch-size 32 --quiet --evidence-samples 2"
-
-
-def run(line: str) -> int:
-    return cli.run(line.split())
-
-
-def refused(line: str, capsys: pytest.CaptureFixture) -> str:
-    capsys.readouterr()
-    assert run(line) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1, err
-    return err
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from logpx import cli, recipes
+from command_line import refused, run
+from logpx import recipes
 from logpx.cli.main import in_flags
 from logpx.cli.results import terms_in_words
 from logpx.cli.train import _help_of, _load
@@ -17,19 +18,6 @@ from logpx.data import Data, load
 from logpx.train.dry_run import dry_run
 
 TINY = "--hidden 8 --epochs 2 --batch-size 16 --quiet --no-report --evidence-samples 3"
-
-
-def run(line: str) -> int:
-    return cli.run(line.split())
-
-
-def refused(line: str, capsys: pytest.CaptureFixture) -> str:
-    capsys.readouterr()
-    assert run(line) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.count("\n") == 1, err
-    return err
 
 
 @pytest.fixture
