@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=int, default=12_800)
+    parser.add_argument("--model", default="", help="only those whose label holds this")
     given = parser.parse_args()
     calm_threads()
     from logpx import recipes
@@ -61,6 +62,8 @@ def main() -> None:
     data = load("mnist", protocol="dynamic", held_out=60_000 - given.rows)
     print(f"load before: {os.getloadavg()[0]:.2f}; {given.threads} threads")
     for label, (recipe, options, flat) in PAIRS.items():
+        if given.model not in label:
+            continue
         models = (
             lambda flat=flat: recipes.vae(data, **flat),
             lambda r=recipe, o=options: getattr(recipes, r)(data, **o),

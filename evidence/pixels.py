@@ -80,8 +80,9 @@ def _behind_a_latent(
     value = {
         "recipe": "pixel_vae",
         "data": data.note,
-        "settings": f"{words}; Adam 2e-3 along half a cosine, batch 100, {epochs[0]} epochs with the remedies, {epochs[1]} without; remedies: 0.1 nats free for each "
-        f"latent, warm-up over {warmup:,} steps, small windows in both; L_{samples} of the first {rows:,} test rows",
+        "settings": f"{words}; Adam 2e-3 along half a cosine, batch 100, {epochs[0]} epochs with the remedies, {epochs[1]} "
+        f"without; remedies: 0.1 nats free for each latent, warm-up over {warmup:,} steps, small windows in both; L_{samples} "
+        f"of the first {rows:,} test rows",
         "unit": "nats per image",
         f"L_{samples}": {label: over_seeds([f["L_k"] for f in each]) for label, each in found.items()},
         "L_1 of all test rows": {label: over_seeds([f["L_1"] for f in each]) for label, each in found.items()},

@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
 from logpx.distributions import GreyScore, has_closed_kl, is_density
-from logpx.distributions.product import ProductOf
+from logpx.distributions.product import ProductOf, SideBySide
 from logpx.distributions.wrapped import WrappedNormal
 from logpx.errors import UserError
 
@@ -100,3 +100,55 @@ def test_a_product_is_one_graph():
         torch.manual_seed(3)
         found.append(torch.autograd.grad(f(*inputs), inputs))
     torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
+
+
+# --- laws side by side ------------------------------------------------------------------------------------------------
+
+KAPPAS = [-1.3, 0.0, 0.6, -1e-4]
+
+
+def side_by_side(*batch):
+    """Wrapped normal laws on a hyperbolic space, a plane, a sphere and an almost flat space, and the leaves they hang on."""
+    g = torch.Generator().manual_seed(3)
+    loc = (0.3 * torch.randn(*batch, 4, 2, generator=g, dtype=torch.float64)).requires_grad_()
+    scale = (0.2 + torch.rand(*batch, 4, 2, generator=g, dtype=torch.float64)).requires_grad_()
+    kappa = torch.tensor(KAPPAS, dtype=torch.float64, requires_grad=True)
+    return SideBySide(WrappedNormal(loc, scale, kappa)), (loc, scale, kappa)
+
+
+def test_laws_side_by_side_are_the_product_of_these_laws_with_its_gradients():
+    law, leaves = side_by_side(5)
+    product = ProductOf([WrappedNormal(leaves[0][:, i], leaves[1][:, i], leaves[2][i]) for i in range(len(KAPPAS))])
+    assert (law.batch_shape, law.event_shape) == (product.batch_shape, product.event_shape) == ((5,), (8,))
+    draws = law.rsample((3,))
+    assert draws.shape == (3, 5, 8)
+    assert draws.requires_grad
+    assert not law.sample().requires_grad
+    z = draws.detach()
+    torch.testing.assert_close(law.log_prob(z), product.log_prob(z), rtol=1e-12, atol=1e-12)
+    assert torch.equal(law.mean, product.mean)
+    grads = [torch.autograd.grad(each.log_prob(z).sum(), leaves) for each in (law, product)]
+    for mine, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+    for i, part in enumerate(law.parts):
+        assert part.kappa.unique().item() == KAPPAS[i]
+    wide = law.expand((2, 5))
+    torch.testing.assert_close(wide.log_prob(z[:2]), law.log_prob(z[:2]))
+
+
+def test_draws_of_laws_side_by_side_are_those_of_each():
+    torch.manual_seed(0)
+    law, _ = side_by_side()
+    z = law.sample((40_000,))
+    for part, mine in zip(law.parts, law.split(z), strict=True):
+        theirs = part.sample((40_000,))
+        for f in (torch.atan, torch.cos):  # bounded ones: a sphere's far side has no moments in these coordinates
+            a, b = f(mine), f(theirs)
+            error = ((a.var(0) + b.var(0)) / 40_000).sqrt()
+            assert ((a.mean(0) - b.mean(0)).abs() < 5 * error).all()
+    assert torch.corrcoef(z[:, :4].T)[:2, 2:].abs().max() < 4 / 40_000**0.5
+
+
+def test_what_stands_side_by_side_has_an_axis_to_stand_on():
+    with pytest.raises(UserError, match="last batch axis"):
+        SideBySide(WrappedNormal(torch.zeros(2), torch.ones(1), -1.0))

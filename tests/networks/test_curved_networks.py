@@ -9,7 +9,7 @@ from torch import nn
 from logpx.distributions.wrapped import WrappedNormal
 from logpx.errors import UserError
 from logpx.maths import manifolds
-from logpx.networks import Ambient, Curvature, Geodesic
+from logpx.networks import Ambient, Curvature, Curvatures, Geodesic
 from logpx.train.optimizer import paces
 
 KAPPAS = [-1.4, -0.7, -1e-3, 0.0, 1e-3, 0.7]
@@ -77,7 +77,7 @@ def test_a_held_curvature_gets_a_gradient_of_zero_until_its_step_has_come():
 
 def test_a_curvature_that_several_hold_moves_once_and_at_its_own_pace():
     kappa = Curvature(-1.0, "learned", pace=0.3)
-    parts = nn.ModuleList([Geodesic(2, 3, kappa), Ambient([(2, kappa)])])
+    parts = nn.ModuleList([Geodesic(2, 3, kappa), Ambient([(2, Curvatures([kappa]))])])
     found = paces([parts])
     assert found[kappa.a] == 0.3
     assert sum(pace == 0.3 for pace in found.values()) == 1
@@ -95,6 +95,8 @@ def test_what_no_curvature_can_be_is_said_in_a_sentence():
         Curvature(1.0, "free")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="positive pace"):
         Curvature(1.0, "learned", pace=0.0)
+    with pytest.raises(UserError, match="there is none"):
+        Curvatures([])
 
 
 # --- the geodesic layer -----------------------------------------------------------------------------------------------
@@ -185,13 +187,15 @@ def test_ambient_coordinates_are_those_of_the_hyperboloid_and_of_the_sphere(kapp
     z = points(2)
     x, R = manifolds.from_stereographic(z, kappa), abs(kappa) ** -0.5
     expected = torch.cat([x[:, 1:], math.copysign(R, kappa) * (R - x[:, :1])], -1)
-    torch.testing.assert_close(Ambient([(2, Curvature(kappa))])(z), expected, rtol=1e-6, atol=1e-6)  # kappa is float32
+    torch.testing.assert_close(
+        Ambient([(2, Curvatures([Curvature(kappa)]))])(z), expected, rtol=1e-6, atol=1e-6
+    )  # kappa is float32
 
 
 def test_ambient_coordinates_leave_the_rest_alone_and_have_a_limit_at_curvature_0():
     hyperbolic, free = Curvature(-0.7).double(), Curvature(0.0, "universal").double()
     z = torch.cat([points(2), points(3), points(2), torch.randn(7, 4).double()], -1)
-    read = Ambient([(2, hyperbolic), (3, None), (2, free)])(z)
+    read = Ambient([(2, Curvatures([hyperbolic])), (3, None), (2, Curvatures([free]))])(z)
     assert read.shape == (7, 13)
     assert torch.equal(read[:, 3:6], z[:, 2:5])
     torch.testing.assert_close(read[:, 6:8], 2 * z[:, 5:7])
@@ -201,7 +205,7 @@ def test_ambient_coordinates_leave_the_rest_alone_and_have_a_limit_at_curvature_
 
 def test_opposite_the_origin_of_a_sphere_ambient_coordinates_stay_finite():
     z = torch.tensor([[8e6, 0.0], [0.0, -1e3]], requires_grad=True)
-    read = Ambient([(2, Curvature(1.0))])(z)
+    read = Ambient([(2, Curvatures([Curvature(1.0)]))])(z)
     read.sum().backward()
     torch.testing.assert_close(read[:, 2], torch.tensor([2.0, 2.0]), rtol=1e-5, atol=0)
     assert z.grad.isfinite().all()

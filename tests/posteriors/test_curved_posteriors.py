@@ -9,7 +9,7 @@ from logpx import posteriors, priors
 from logpx.distributions import has_closed_kl, is_euclidean
 from logpx.errors import UserError
 from logpx.maths import manifolds
-from logpx.networks import Curvature
+from logpx.networks import Curvature, Curvatures
 
 
 def on(kappa, move="learned") -> Curvature:
@@ -37,6 +37,7 @@ FAMILIES = {
     "projected sphere": lambda: posteriors.WrappedNormal(3, on(1.3)),
     "universal": lambda: posteriors.WrappedNormal(3, on(0.0, "universal")),
     "riemannian": lambda: posteriors.RiemannianNormal(3, on(-0.7)),
+    "side by side": lambda: posteriors.WrappedNormal(2, Curvatures([on(-0.7), on(0.0, "universal"), on(1.3)])),
     "product": mixed,
 }
 PRIORS = {
@@ -49,6 +50,7 @@ PRIORS = {
     "projected sphere": lambda q: priors.WrappedNormal(3, q.curvature),
     "universal": lambda q: priors.WrappedNormal(3, q.curvature),
     "riemannian": lambda q: priors.RiemannianNormal(3, q.curvature),
+    "side by side": lambda q: priors.WrappedNormal(2, q.curvature),
     "product": lambda q: priors.Product(
         [
             priors.StandardNormal(2),

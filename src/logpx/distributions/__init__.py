@@ -10,7 +10,7 @@ from logpx.distributions.kl import has_closed_kl, kinds, kl_by_dimension
 from logpx.distributions.laws import is_density, is_euclidean, log_prob_by_element
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
 from logpx.distributions.point import Point
-from logpx.distributions.product import ProductOf
+from logpx.distributions.product import ProductOf, SideBySide
 from logpx.distributions.quantised import OverCodes, Quantised, code_counts, perplexity
 from logpx.distributions.riemannian import RiemannianNormal
 from logpx.distributions.sequence import TokenSequence
@@ -37,6 +37,7 @@ __all__ = [
     "ProductOf",
     "Quantised",
     "RiemannianNormal",
+    "SideBySide",
     "Space",
     "StudentT",
     "TokenSequence",

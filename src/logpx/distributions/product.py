@@ -1,12 +1,14 @@
 """Independent laws on the parts of one vector (floor 1)."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints, kl_divergence, register_kl
 
 from logpx.distributions.laws import is_density, is_euclidean, on_manifold
+from logpx.distributions.wrapped import WrappedNormal
 from logpx.errors import UserError
 
 Shape = torch.Size | list[int] | tuple[int, ...]
@@ -68,6 +70,38 @@ class ProductOf(Distribution):
 
     def entropy(self) -> Tensor:
         return torch.stack([part.entropy() for part in self.parts]).sum(0)
+
+
+class SideBySide(ProductOf):
+    """The product of the laws along the last batch axis of one law, whose events (d,) stand end to end in z.
+
+    law (..., m) of wrapped normal laws on m spaces becomes a law (...) over m d numbers: what it computes, it computes for all
+    spaces at once, which is what a small latent space waits for. `parts` are the m laws one by one.
+    """
+
+    def __init__(self, law: WrappedNormal) -> None:
+        if not law.batch_shape:
+            raise UserError("Laws that stand side by side are the last batch axis of one law, which has none.")
+        self.law, (*batch, m), (d,) = law, law.batch_shape, law.event_shape
+        self.dims = (d,) * m
+        Distribution.__init__(self, torch.Size(batch), torch.Size([m * d]), validate_args=False)
+
+    @cached_property
+    def parts(self) -> tuple[Distribution, ...]:  # type: ignore[override]
+        return tuple(self.law.select(i) for i in range(len(self.dims)))
+
+    def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "SideBySide":
+        return SideBySide(self.law.expand(torch.Size([*batch_shape, len(self.dims)])))
+
+    @torch.no_grad()
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        return self.law.rsample(torch.Size(sample_shape)).flatten(-2)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.law.log_prob(value.unflatten(-1, (len(self.dims), -1))).sum(-1)
 
 
 @register_kl(ProductOf, ProductOf)

@@ -83,6 +83,13 @@ class WrappedNormal(Distribution):
         law._about_0, law._validate_args = self._about_0, self._validate_args
         return law
 
+    def select(self, i: int) -> "WrappedNormal":
+        """The law at place i of the last batch axis."""
+        loc, scale, kappa = self.loc[..., i, :], self.scale[..., i, :], self.kappa[..., i]
+        law = WrappedNormal(loc, scale, kappa, ambient=self.ambient, validate_args=False)
+        law._about_0, law._validate_args = self._about_0, self._validate_args
+        return law
+
     @property
     def mean(self) -> Tensor:
         """The Frechet mean of a law that is not spread over the whole sphere."""

@@ -2,7 +2,7 @@
 
 from logpx.networks.code_grid import CausalTransformer, GridDecoder, GridEncoder, Summed
 from logpx.networks.codes import Coded, Dictionary, TopK
-from logpx.networks.curved import Ambient, Curvature, Geodesic
+from logpx.networks.curved import Ambient, Curvature, Curvatures, Geodesic
 from logpx.networks.masked import MADE, GatedPixelCNN, MaskedLinear, picture
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Nothing, Shape, flat, halved, layers
@@ -27,6 +27,7 @@ __all__ = [
     "ConvEncoder",
     "Corrupted",
     "Curvature",
+    "Curvatures",
     "Dictionary",
     "GatedPixelCNN",
     "GaussianNoise",

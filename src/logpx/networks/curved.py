@@ -50,7 +50,9 @@ class Curvature(nn.Module):
     def forward(self) -> Tensor:
         if self.move == "fixed":
             return self.a
-        a = self.moves * self.a + (1 - self.moves) * self.a.detach()  # held: the same number without a gradient
+        a = self.a
+        if self.hold:
+            a = self.moves * a + (1 - self.moves) * a.detach()  # held: the same number without a gradient
         return a if self.move == "universal" else self.begins * F.softplus(a)
 
     @torch.no_grad()
@@ -61,6 +63,28 @@ class Curvature(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.move}, kappa={self().item():.4g}"
+
+
+class Curvatures(nn.Module):
+    """kappa (m,) of m spaces of as many dimensions, whose laws are computed side by side. UserError where there is none."""
+
+    def __init__(self, each: Sequence[Curvature]) -> None:
+        super().__init__()
+        if not each:
+            raise UserError("Spaces side by side need a curvature each, and there is none.")
+        self.each: Any = nn.ModuleList(each)
+
+    def __len__(self) -> int:
+        return len(self.each)
+
+    @property
+    def sign(self) -> int:
+        """That of all of them, else 0."""
+        first = self.each[0].sign
+        return first if all(curvature.sign == first for curvature in self.each) else 0
+
+    def forward(self) -> Tensor:
+        return torch.stack([curvature() for curvature in self.each])
 
 
 def _check(start: float, move: Move, pace: float, hold: int) -> None:
@@ -120,22 +144,24 @@ class Geodesic(nn.Module):
 class Ambient(nn.Module):
     """Points of a product of spaces as a network reads them: (lambda z_i, lambda |z_i|^2), in one more dimension each.
 
-    One part for each (dimensions, curvature) of `parts`, z_i in stereographic coordinates; curvature None leaves the part
-    as it is, and so is what comes behind the last. With ambient coordinates x it is (x', sign(kappa) R (R - x_0)), which
-    has a limit at curvature 0, a paraboloid over 2 z_i: smooth in kappa, and finite opposite 0 on a sphere, where z_i is
-    not. p(x|z) then depends on the curvature, and the data have a say in it: to a network that reads log_0 z_i, a wrapped
-    normal prior of any kappa <= 0 is the same normal law.
+    One (dimensions, curvatures) of `parts` for spaces of as many dimensions side by side, z_i in stereographic coordinates;
+    None in the place of curvatures leaves the part as it is, and so is what comes behind the last. With ambient coordinates
+    x it is (x', sign(kappa) R (R - x_0)), which has a limit at curvature 0, a paraboloid over 2 z_i: smooth in kappa, and
+    finite opposite 0 on a sphere, where z_i is not. p(x|z) then depends on the curvature, and the data have a say in it: to
+    a network that reads log_0 z_i, a wrapped normal prior of any kappa <= 0 is the same normal law.
     """
 
-    def __init__(self, parts: Sequence[tuple[int, Curvature | None]]) -> None:
+    def __init__(self, parts: Sequence[tuple[int, Curvatures | None]]) -> None:
         super().__init__()
-        self.dims = [dim for dim, _ in parts]
-        self.curvatures = nn.ModuleDict({str(i): c for i, (_, c) in enumerate(parts) if c is not None})
+        self.dims = [n * len(curvatures) if curvatures else n for n, curvatures in parts]
+        self.curvatures = nn.ModuleDict({str(i): c for i, (_, c) in enumerate(parts) if c})
+        self.wider = sum(len(curvatures) for _, curvatures in parts if curvatures)  # numbers more than z has
 
     def forward(self, x: Tensor) -> Tensor:
         parts: list[Any] = list(x.split([*self.dims, x.shape[-1] - sum(self.dims)], -1))
-        for i, curvature in self.curvatures.items():
-            z = parts[int(i)]
-            stretch = manifolds.conformal_factor(z, curvature()).unsqueeze(-1)
-            parts[int(i)] = torch.cat([stretch * z, stretch * z.square().sum(-1, keepdim=True)], -1)
+        for i, curvatures in self.curvatures.items():
+            kappa = curvatures()
+            z = parts[int(i)].unflatten(-1, (len(kappa), -1))
+            stretch = manifolds.conformal_factor(z, kappa).unsqueeze(-1)
+            parts[int(i)] = torch.cat([stretch * z, stretch * z.square().sum(-1, keepdim=True)], -1).flatten(-2)
         return torch.cat(parts, -1)

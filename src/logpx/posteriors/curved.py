@@ -10,14 +10,14 @@ from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from logpx.distributions import sphere
-from logpx.distributions.product import ProductOf
+from logpx.distributions.product import ProductOf, SideBySide
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
 from logpx.distributions.riemannian import radius_reach
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
 from logpx.distributions.wrapped import ball_reach, sphere_reach
 from logpx.errors import UserError
 from logpx.maths import manifolds
-from logpx.networks import Curvature
+from logpx.networks import Curvature, Curvatures
 
 # --- the unit sphere --------------------------------------------------------------------------------------------------
 
@@ -88,9 +88,12 @@ class WrappedNormal(nn.Module):
     sigma < 9.5 R/(sqrt n + 3); on a sphere, where geodesics come back, sigma < 9 pi R/(sqrt n + 5.3), and in stereographic
     coordinates, which end opposite 0, |v| < 0.9 pi R. Raises UserError for n < 1 and for ambient coordinates of a curvature
     that is, or may become, 0.
+
+    Of the `Curvatures` of m spaces it is the product of their laws, z_1, ..., z_m end to end: emitted as by the `Product` of m
+    such families, in about half the time of three of them.
     """
 
-    def __init__(self, n: int, curvature: Curvature, *, ambient: bool = False) -> None:
+    def __init__(self, n: int, curvature: Curvature | Curvatures, *, ambient: bool = False) -> None:
         super().__init__()
         _check(n)
         if ambient and curvature.sign == 0:
@@ -99,14 +102,21 @@ class WrappedNormal(nn.Module):
                 "take stereographic coordinates."
             )
         self.n, self.curvature, self.ambient = n, curvature, ambient
-        self.dim, self.size = n + ambient, 2 * n
+        spaces = len(curvature) if isinstance(curvature, Curvatures) else 1
+        self.dim, self.size = spaces * (n + ambient), spaces * 2 * n
 
     def forward(self, params: Tensor) -> Distribution:
+        if isinstance(self.curvature, Curvatures):
+            return SideBySide(self._law(params.unflatten(-1, (len(self.curvature), -1))))
+        return self._law(params)
+
+    def _law(self, params: Tensor) -> WrappedNormalLaw:
+        """Of v and a (..., 2 n)."""
         v, a = params.split([self.n, self.n], -1)
-        kappa = self.curvature()
-        reach = torch.where(kappa < 0, ball_reach(manifolds.depth(params), self.n), 0.99 * sphere_reach(self.n))
-        scale = _positive(a)
-        scale = scale * _bend(scale.square(), kappa, reach)
+        kappa, scale = self.curvature(), _positive(a)
+        k = kappa.unsqueeze(-1)
+        reach = torch.where(k < 0, ball_reach(manifolds.depth(params), self.n), 0.99 * sphere_reach(self.n))
+        scale = scale * _bend(scale.square(), k, reach)
         return WrappedNormalLaw(
             _centre(v, kappa, self.ambient), scale, kappa, ambient=self.ambient, validate_args=False
         )
@@ -177,7 +187,7 @@ def _bend(x2: Tensor, kappa: Tensor, reach: Tensor | float) -> Tensor:
 
 def _centre(v: Tensor, kappa: Tensor, ambient: bool) -> Tensor:
     """The point at distance |v| from 0, |v| bent to less than depth - 1 (below zero) or 0.9 pi (above) in radii."""
-    v = v.clamp(-1e6, 1e6)
-    reach = torch.where(kappa < 0, manifolds.depth(v) - 1, math.inf if ambient else 0.9 * math.pi)
-    v = v * _bend(v.square().sum(-1, keepdim=True), kappa, reach)
+    v, k = v.clamp(-1e6, 1e6), kappa.unsqueeze(-1)
+    reach = torch.where(k < 0, manifolds.depth(v) - 1, math.inf if ambient else 0.9 * math.pi)
+    v = v * _bend(v.square().sum(-1, keepdim=True), k, reach)
     return manifolds.ambient_exp_at_0(v, kappa) if ambient else manifolds.exp_at_0(v / 2, kappa)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from logpx.distributions import sphere
-from logpx.distributions.product import ProductOf
+from logpx.distributions.product import ProductOf, SideBySide
 from logpx.distributions.riemannian import RiemannianNormal as RiemannianNormalLaw
 from logpx.distributions.riemannian import radius_reach
 from logpx.distributions.wrapped import WrappedNormal as WrappedNormalLaw
@@ -16,7 +16,7 @@ from logpx.distributions.wrapped import ball_reach, sphere_reach
 from logpx.errors import UserError
 from logpx.maths import manifolds
 from logpx.maths.trigonometry import anywhere
-from logpx.networks import Curvature
+from logpx.networks import Curvature, Curvatures
 
 
 class UniformSphere(nn.Module):
@@ -41,7 +41,7 @@ class _AtOrigin(nn.Module):
     zeros: Tensor
     scale: Tensor
 
-    def __init__(self, n: int, curvature: Curvature, scale: float = 1.0) -> None:
+    def __init__(self, n: int, curvature: Curvature | Curvatures, scale: float = 1.0) -> None:
         super().__init__()
         if n < 1:
             raise UserError(f"A latent space has at least one dimension, not {n}.")
@@ -64,25 +64,28 @@ class _AtOrigin(nn.Module):
 class WrappedNormal(_AtOrigin):
     """p(z) = WN(0, scale^2 I) on a space of n dimensions and curvature kappa (Mathieu et al. 2019; Skopek et al. 2020).
 
-    Coordinates as of the posterior family: stereographic, or `ambient` ones of the hyperboloid or sphere. On a sphere that
+    Coordinates as of the posterior family: stereographic, or `ambient` ones of the hyperboloid or sphere; of `Curvatures` the
+    product of one such law for each. On a sphere that
     is too small for it, the scale stops short of 9 pi R/(sqrt n + 5.3), where the law has long been spread over all of it.
     Raises UserError for n < 1, a scale that is not positive, ambient coordinates of a curvature that may be 0, and when it is
     called, for a p(z) that reaches further into a hyperbolic space than floating-point numbers tell points apart.
     """
 
-    def __init__(self, n: int, curvature: Curvature, scale: float = 1.0, *, ambient: bool = False) -> None:
+    def __init__(self, n: int, curvature: Curvature | Curvatures, scale: float = 1.0, *, ambient: bool = False) -> None:
         super().__init__(n, curvature, scale)
         if ambient and curvature.sign == 0:
             raise UserError("Ambient coordinates need a curvature that keeps its sign: take stereographic ones here.")
-        self.ambient, self.dim = ambient, n + ambient
+        spaces = len(curvature) if isinstance(curvature, Curvatures) else 1
+        self.ambient, self.dim = ambient, spaces * (n + ambient)
         self.reach = 0.99 * sphere_reach(n)
 
     def forward(self, context: Tensor | None = None) -> Distribution:
         kappa = self.curvature()
         self._check_reach(kappa, ball_reach(manifolds.depth(kappa), self.n))
-        u = (self.scale.square() * kappa / self.reach**2).clamp(0, 1e9)
+        u = (self.scale.square() * kappa.unsqueeze(-1) / self.reach**2).clamp(0, 1e9)
         scale = self.scale * (1 + u.pow(4)).pow(-0.125)  # below `reach` radii on a sphere, the scale itself elsewhere
-        return WrappedNormalLaw.about_0(self.n, scale, kappa, ambient=self.ambient)
+        law = WrappedNormalLaw.about_0(self.n, scale, kappa, ambient=self.ambient)
+        return SideBySide(law) if isinstance(self.curvature, Curvatures) else law
 
 
 class RiemannianNormal(_AtOrigin):

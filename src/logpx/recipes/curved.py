@@ -2,7 +2,8 @@
 
 import math
 import re
-from typing import Any, Literal, NamedTuple
+from itertools import groupby
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -12,7 +13,7 @@ from logpx import likelihoods, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.networks import Ambient, Curvature, Geodesic
+from logpx.networks import Ambient, Curvature, Curvatures, Geodesic
 from logpx.recipes.base import Network, Sigma, assemble, elbo, recipe
 from logpx.recipes.types import Positive
 from logpx.train import Method, Training
@@ -112,26 +113,27 @@ def mixed_curvature_vae(
 
     max E_q [log p(x|z) + log p(z) - log q(z|x)],  z = (z_1, ..., z_m) in a product of spaces, q and p products of normal laws.
 
-    Each space, such as e2 or h2, has a curvature of its own; that of u is learned from 0 on and takes the sign it likes. The
-    decoder reads every curved part in ambient coordinates, of n + 1 numbers.
+    Each space, such as e2 or h2, has a curvature of its own; that of u is learned from 0 on and takes the sign it likes. Curved
+    parts are drawn in stereographic coordinates (Poincare ball, projected sphere), and the decoder reads them in ambient ones
+    (hyperboloid, sphere), of n + 1 numbers: h and p are one space, s and d another. Neighbours of as many dimensions are
+    computed at once.
 
-    signature: spaces with their dimensions: e flat, h hyperboloid, s sphere, p Poincare ball, d projected sphere, u universal
-    curvature: |kappa| of h, s, p and d, or where it starts
+    signature: spaces with their dimensions: e flat, h or p hyperbolic, s or d a sphere, u universal
+    curvature: |kappa| of h, p, s and d, or where it starts
     learned: whether it is learned, its sign kept, at a tenth of the learning rate
     hold: optimiser steps before curvatures move
     scale: standard deviation of p(z) of the curved parts in units of distance
     """
     move: Literal["learned", "fixed"] = "learned" if learned else "fixed"
-    spaces = [_space(letter, n, curvature, move, hold) for letter, n in _letters(signature)]
-    q = posteriors.Product([_posterior(space) for space in spaces])
-    p = priors.Product([_prior(space, scale) for space in spaces])
+    spaces = _side_by_side([(n, _curvature(letter, curvature, move, hold)) for letter, n in _letters(signature)])
+    q = posteriors.Product([posteriors.WrappedNormal(n, k) if k else posteriors.DiagNormal(n) for n, k in spaces])
+    p = priors.Product([priors.WrappedNormal(n, k, scale) if k else priors.StandardNormal(n) for n, k in spaces])
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = assemble(data, posterior=q, prior=p, **parts)
-    if any(space.kappa and not space.ambient for space in spaces):
+    if (ambient := Ambient(spaces)).wider:
         name, linear = _first_layer(model)
-        read = [(n + ambient, None if ambient else kappa) for n, kappa, ambient in spaces]
-        wider = nn.Linear(linear.in_features + sum(kappa is not None for _, kappa in read), linear.out_features)
-        model.decoder.set_submodule(name, nn.Sequential(Ambient(read), wider))
+        wider = nn.Linear(linear.in_features + ambient.wider, linear.out_features)
+        model.decoder.set_submodule(name, nn.Sequential(ambient, wider))
     return Method(model, elbo(warmup), Training(batch_size=100))
 
 
@@ -149,29 +151,22 @@ def _letters(signature: str) -> list[tuple[str, int]]:
     return found
 
 
-class _Space(NamedTuple):
-    n: int
-    kappa: Curvature | None  # None: flat
-    ambient: bool
-
-
-def _space(letter: str, n: int, curvature: float, move: Literal["learned", "fixed"], hold: int) -> _Space:
+def _curvature(letter: str, curvature: float, move: Literal["learned", "fixed"], hold: int) -> Curvature | None:
     if letter == "e":
-        return _Space(n, None, False)
+        return None
     if letter == "u":
-        return _Space(n, Curvature(0.0, "universal", hold=hold), False)
-    sign = -1 if letter in "hp" else 1
-    return _Space(n, Curvature(sign * curvature, move, hold=hold), letter in "hs")
+        return Curvature(0.0, "universal", hold=hold)
+    return Curvature(-curvature if letter in "hp" else curvature, move, hold=hold)
 
 
-def _posterior(space: _Space) -> nn.Module:
-    n, kappa, ambient = space
-    return posteriors.WrappedNormal(n, kappa, ambient=ambient) if kappa else posteriors.DiagNormal(n)
-
-
-def _prior(space: _Space, scale: float) -> nn.Module:
-    n, kappa, ambient = space
-    return priors.WrappedNormal(n, kappa, scale, ambient=ambient) if kappa else priors.StandardNormal(n)
+def _side_by_side(spaces: list[tuple[int, Curvature | None]]) -> list[tuple[int, Curvatures | None]]:
+    """Neighbours of as many dimensions together, where they are curved."""
+    found: list[tuple[int, Curvatures | None]] = []
+    for (n, _), run in groupby(spaces, key=lambda space: (space[0], space[1] is None)):
+        each = [kappa for _, kappa in run]
+        curved = [kappa for kappa in each if kappa is not None]
+        found += [(n, Curvatures(curved))] if curved else [(n, None)] * len(each)
+    return found
 
 
 def _first_layer(model: VAE) -> tuple[str, nn.Linear]:
