@@ -1,28 +1,45 @@
 """Evaluation (floor 5): what a model is worth, in nats per data point with an error bar."""
 
 from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
+from logpx.evaluate.collapse import (
+    Decomposition,
+    Resemblance,
+    collapse_thresholds,
+    collapsed_share,
+    decoder_motion,
+    decomposition,
+    mutual_information,
+    resemblance,
+)
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
 from logpx.evaluate.terms import expected_terms
-from logpx.evaluate.usage import Usage, mutual_information, usage
+from logpx.evaluate.usage import Usage, usage
 
 __all__ = [
     "CodeEvidence",
     "CodeUsage",
+    "Decomposition",
     "Evidence",
     "Points",
     "Progress",
+    "Resemblance",
     "Usage",
     "at_rest",
     "batch_of",
     "code_evidence",
     "code_usage",
+    "collapse_thresholds",
+    "collapsed_share",
+    "decoder_motion",
+    "decomposition",
     "evaluating",
     "evidence",
     "expected_terms",
     "impute",
     "mutual_information",
     "private_randomness",
+    "resemblance",
     "usage",
 ]

@@ -1,6 +1,5 @@
-"""Who is at work in the latent space (floor 5): active units, KL per dimension, mutual information."""
+"""Who is at work in the latent space (floor 5): active units, KL per dimension."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +21,7 @@ class Usage:
 
     kl: Tensor | None
     variance_of_means: Tensor
+    kl_of_rows: Tensor | None = None  # (N, D), of which kl is the mean
 
     @property
     def active(self) -> int:
@@ -53,18 +53,5 @@ def usage(model: VAE, data: Points, *, rows: int = 10_000) -> Usage:
                 kls.append(kl)
     variance = torch.cat(means).var(0)
     variance = q.by_variable(variance) if isinstance(q, OneHots) else variance
-    return Usage(torch.cat(kls).mean(0).cpu() if kls else None, variance.cpu())
-
-
-def mutual_information(model: VAE, data: Points, *, rows: int = 1000, seed: int = 0) -> float:
-    """I_q(x; z) = E_x E_q(z|x) [log q(z|x) - log 1/N sum_n q(z|x_n)] over the first N = `rows` rows, one draw each.
-
-    It saturates: no more than log N nats can be seen with N rows. (Hoffman & Johnson 2016; He et al. 2019, section 3.2.)
-    """
-    if min(count(data), rows) < 2:
-        raise UserError("Mutual information compares rows: at least two are needed.")
-    with at_rest(model, seed):
-        q = model.encode(placed(batch_of(data, slice(0, rows)), model))
-        z = q.rsample()  # (N, D)
-        pairs = torch.stack([q.log_prob(row) for row in z])  # (N draws, N rows)
-        return (pairs.diagonal() - pairs.logsumexp(1) + math.log(len(z))).mean().item()
+    of_rows = torch.cat(kls).cpu() if kls else None
+    return Usage(None if of_rows is None else of_rows.mean(0), variance.cpu(), of_rows)
