@@ -24,13 +24,13 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples"],
+    7: ["recipes", "samples", "doctor"],
     8: ["cli", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-FROZEN = ("list", "show", "train", "evaluate", "sample", "impute", "report", "verify")
+FROZEN = ("list", "show", "train", "evaluate", "sample", "impute", "doctor", "report", "verify")
 #: pairs on one floor that may know each other, downwards only
-ALLOWED = {("ladder", "model"), ("evaluate", "objectives"), ("train", "data")}
+ALLOWED = {("ladder", "model"), ("evaluate", "objectives"), ("train", "data"), ("doctor", "recipes")}
 
 
 def room(path: Path) -> str:

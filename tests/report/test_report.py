@@ -16,9 +16,9 @@ from PIL import Image
 from logpx import evaluate, report
 from logpx.data import from_array, load
 from logpx.errors import UserError
-from logpx.recipes import load_run, vae
+from logpx.recipes import command, load_run, vae
 from logpx.recipes.classical import ppca
-from logpx.report import charts, pictures, samples, settings
+from logpx.report import charts, pictures, samples
 from logpx.report.page import digits_for, number
 from logpx.train import fit
 
@@ -355,7 +355,7 @@ def test_the_command_repeats_the_run(tmp_path):
     data = load("digits:grey", held_out=100)
     run = fit(vae(data, latent=2, hidden=(8, 4), seed=3), data, epochs=1, batch_size=500, seed=3, show=False)
     line = "logpx train vae digits:grey --latent 2 --hidden 8,4 --seed 3 --epochs 1 --batch-size 500 --held-out 100"
-    assert set(re.split(r" (?=--)", settings.command(run.info))) == set(re.split(r" (?=--)", line))
+    assert set(re.split(r" (?=--)", command(run.info))) == set(re.split(r" (?=--)", line))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_the_command_says_what_was_asked_and_no_more(tmp_path, asked):
     (tmp_path / "t.csv").write_text('"a,b",n,x\n' + "".join(f"{i % 4},{i % 9},{i / 7}\n" for i in range(60)))
     data = load(tmp_path / "t.csv", **asked)
     run = fit(vae(data, latent=2, hidden=(4,)), data, epochs=1, show=False)
-    words = shlex.split(settings.command(run.info))
+    words = shlex.split(command(run.info))
     said = {words[i]: words[i + 1] for i in range(4, len(words), 2)}
     kinds = {"--columns": "n=real,a,b=categorical", "--context": "a,b"} if "columns" in asked else {}
     kinds |= {"--kind": "real"} if "kind" in asked else {}
@@ -385,7 +385,7 @@ def test_bits_are_for_pictures_and_the_page_says_what_is_summed(tmp_path, pictur
 
 
 def test_there_is_no_command_for_data_from_memory(tmp_path):
-    assert settings.command(trained(table(), None, epochs=1).info) is None
+    assert command(trained(table(), None, epochs=1).info) is None
 
 
 def test_a_huge_first_epoch_does_not_flatten_the_rest():

@@ -13,7 +13,7 @@ from logpx.evaluate.collapse import (
 )
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
-from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
+from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, private_randomness
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.usage import Usage, usage
 
@@ -39,6 +39,7 @@ __all__ = [
     "expected_terms",
     "impute",
     "mutual_information",
+    "placed",
     "private_randomness",
     "resemblance",
     "usage",

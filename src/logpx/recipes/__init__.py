@@ -1,6 +1,7 @@
 """Recipes (floor 7): published methods as typed functions. This list feeds the command line, the docs and the law tests."""
 
 from logpx.recipes.base import RECIPES, Recipe, find, load_run, rebuild
+from logpx.recipes.line import command
 
 # The order of the table, from the plain to the special:
 # isort: off
@@ -30,6 +31,7 @@ __all__ = [
     "beta_vae",
     "capacity_vae",
     "ciwae",
+    "command",
     "conditional_vae",
     "constrained_vae",
     "contractive",

@@ -1,15 +1,9 @@
 """The section with all that is needed to repeat a run, and the command line that does (floor 8)."""
 
-import contextlib
-import shlex
-from dataclasses import asdict
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from logpx.data import names as data_names
-from logpx.errors import UserError
-from logpx.recipes import RECIPES, rebuild
+from logpx.recipes import command
 from logpx.report.page import Section, lede, pairs, unbroken
 from logpx.report.subject import Subject
 
@@ -52,49 +46,3 @@ def _shown(value: Any) -> str:
 def _command_html(line: str) -> str:
     """Lines break before an option, not inside."""
     return " ".join(map(unbroken, line.replace(" --", "\0--").split("\0")))
-
-
-def command(info: dict[str, Any]) -> str | None:
-    """The command line that trains the same again; None for parts or data that no command line can name."""
-    data = info.get("data") or {}
-    source = str(data.get("source", ""))
-    if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
-        return None
-    if data.get("seed"):  # the split's seed: only Python can give it
-        return None
-    protocol = data.get("protocol", "as-is")
-    words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
-    kept = {name: data.get(name) for name in ("held_out", "test", "label")}
-    kept |= _asked(data)
-    changed = {name: value for name, value in {**_changed(info), **kept}.items() if value is not None}
-    for name, value in changed.items():
-        option = name.replace("_", "-")
-        words += [f"--{'' if value else 'no-'}{option}"] if isinstance(value, bool) else [f"--{option}", _word(value)]
-    return shlex.join(words)
-
-
-def _asked(data: dict[str, Any]) -> dict[str, Any]:
-    """Kind, columns, context and what was dropped as they were asked for, in the command line's words."""
-    asked = data.get("asked") or {}
-    pairs = [f"{name}={kind}" for name, kind in (asked.get("columns") or {}).items()]
-    return {
-        "kind": asked.get("kind"),
-        "columns": pairs or None,
-        "context": asked.get("context"),
-        "drop": asked.get("drop"),
-    }
-
-
-def _changed(info: dict[str, Any]) -> dict[str, Any]:
-    """Options, training and settings that are not the recipe's own."""
-    options = {n: p.default for n, p in RECIPES[info["recipe"]].options.items()}
-    defaults = {"seed": 0, "device": None, "precision": "float32", "compile": "auto", "save_every": 1}
-    with contextlib.suppress(UserError):
-        defaults |= asdict(rebuild(info).training)
-    given = {**info["options"], **info.get("training", {}), **info.get("settings", {}), "device": None}
-    defaults |= options
-    return {n: v for n, v in given.items() if _word(v) != _word(defaults.get(n))}
-
-
-def _word(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

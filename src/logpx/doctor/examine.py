@@ -1,0 +1,183 @@
+"""What the doctor measures on a run before it says anything (floor 7). Nothing here judges."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from logpx.data import Data, Split
+from logpx.distributions import is_density
+from logpx.doctor.forecast import Forecast, Stationary, forecast, where_it_sits
+from logpx.errors import UserError
+from logpx.evaluate import (
+    CodeUsage,
+    Decomposition,
+    Resemblance,
+    Usage,
+    at_rest,
+    batch_of,
+    code_usage,
+    collapsed_share,
+    decoder_motion,
+    decomposition,
+    expected_terms,
+    placed,
+    resemblance,
+    usage,
+)
+from logpx.likelihoods import Autoregressive
+from logpx.train import Run
+
+EPS = torch.tensor([1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0])  # of the collapse curve, nats
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A run's latent space in numbers, on its judging rows (test, else held-out, else training rows). None: does not apply.
+
+    terms        the objective's terms there, one draw per point
+    usage        KL_i, variance of the posterior means, active units; of flat and of categorical latents
+    codes        of quantised latents
+    parts        KL = information + marginal, marginal = total correlation + dimension-wise
+    motion       of E[x|z] by one standard deviation of each latent, (D,), units of x
+    resemblance  of samples to rows
+    squared_error  E (x - E[x|z])^2 per number of x, of a likelihood that has a sigma
+    sigma        that likelihood's, where there is one number; `sigma_fixed` whether it was given
+    forecast     the data's spectrum
+    sits         where a linear VAE sits
+    """
+
+    run: Run
+    rows: str
+    terms: dict[str, float]
+    latent: int
+    usage: Usage | None = None
+    codes: CodeUsage | None = None
+    parts: Decomposition | None = None
+    motion: Tensor | None = None
+    resemblance: Resemblance | None = None
+    squared_error: float | None = None
+    sigma: float | None = None
+    sigma_fixed: bool = False
+    density: bool = True
+    autoregressive: bool = False
+    forecast: Forecast | None = None
+    sits: Stationary | None = None
+    silent: dict[str, str] = field(default_factory=dict)  # what could not be measured, and why
+
+    @property
+    def active(self) -> int | None:
+        return None if self.usage is None else self.usage.active
+
+    @property
+    def rate(self) -> float | None:
+        """E KL(q(z|x) || p(z)), nats."""
+        return self.terms.get("kl")
+
+    @property
+    def curve(self) -> Tensor | None:
+        """The share of collapsed dimensions at EPS with delta = 0.01."""
+        of_rows = None if self.usage is None else self.usage.kl_of_rows
+        return None if of_rows is None else collapsed_share(of_rows, EPS)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers for a JSON object."""
+        found: dict[str, Any] = {"rows": self.rows, "latent": self.latent, "terms": self.terms}
+        if self.usage is not None:
+            kl, curve = self.usage.kl, self.curve
+            found["active_units"] = self.usage.active
+            found["variance_of_means"] = self.usage.variance_of_means.tolist()
+            found["kl"] = None if kl is None else kl.tolist()
+            found["collapsed"] = (
+                None if curve is None else {f"{e:g}": c for e, c in zip(EPS.tolist(), curve.tolist(), strict=True)}
+            )
+        if self.parts is not None:
+            found["information"] = {
+                name: value if not isinstance(value, tuple) else {"value": value[0], "standard_error": value[1]}
+                for name, value in vars(self.parts).items()
+            } | {"limit": self.parts.limit, "saturated": self.parts.saturated}
+        found["decoder_motion"] = None if self.motion is None else self.motion.tolist()
+        if self.resemblance is not None:
+            found["samples_like_data"] = {"same_neighbour": self.resemblance.same, "z_score": self.resemblance.z_score}
+        found |= {"sigma": self.sigma, "sigma_fixed": self.sigma_fixed, "squared_error": self.squared_error}
+        if self.forecast is not None:
+            found["forecast"] = self.forecast.summary()
+        if self.sits is not None:
+            found["stationary_point"] = vars(self.sits)
+        return found | {"not_measured": self.silent}
+
+
+def examine(run: Run, data: Data, *, rows: int = 1000, seed: int = 0) -> Examination:
+    """Measures what applies to the model, on at most `rows` rows where rows are compared with each other.
+
+    Raises UserError for a model without a latent, and where there are fewer than two rows.
+    """
+    model, split = run.model, getattr(data, data.judge)
+    if not model.posterior.dim:
+        raise UserError(f"{run.info.get('recipe') or 'This model'} has no latent, so there is nothing to diagnose.")
+    if len(split) < 2:
+        raise UserError("A diagnosis compares rows: hold at least two out.")
+    silent: dict[str, str] = {}
+
+    def asked(name: str, question: Any, *of: Any, **how: Any) -> Any:
+        try:
+            return question(*of, **how)
+        except UserError as why:
+            silent[name] = str(why)
+            return None
+
+    quantised = getattr(model.posterior, "is_one_code", False)
+    sigma, fixed = _sigma(model.likelihood)
+    return Examination(
+        run=run,
+        rows=f"{min(len(split), 10_000):,} {data.judge.replace('_', '-')} rows",
+        terms=expected_terms(run.method.objective, model, split, seed=seed),
+        latent=int(model.posterior.dim),  # type: ignore[arg-type]
+        usage=None if quantised else asked("usage", usage, model, split),
+        codes=asked("codes", code_usage, model, split) if quantised else None,
+        parts=None if quantised else asked("parts", decomposition, model, split, rows=rows, seed=seed),
+        motion=None if quantised else asked("motion", decoder_motion, model, split, rows=min(rows, 100), seed=seed),
+        resemblance=asked("resemblance", resemblance, model, split, rows=rows, seed=seed),
+        squared_error=None if sigma is None else _squared_error(run, split, rows, seed),
+        sigma=sigma,
+        sigma_fixed=fixed,
+        density=_is_density(run, split),
+        autoregressive=isinstance(model.likelihood, Autoregressive),
+        forecast=asked("forecast", forecast, data),
+        sits=_sits(run, data),
+        silent=silent,
+    )
+
+
+def _sigma(likelihood: torch.nn.Module) -> tuple[float | None, bool]:
+    """(sigma, whether it was given) of a likelihood with one sigma."""
+    sigma: Any = getattr(likelihood, "sigma", None)
+    if isinstance(sigma, float | int):
+        return float(sigma), True
+    learned: Any = getattr(likelihood, "log_sigma", None)
+    return (math.exp(learned.item()), False) if learned is not None else (None, False)
+
+
+def _squared_error(run: Run, split: Split, rows: int, seed: int) -> float:
+    """E (x - E[x|z])^2 per number of x, z ~ q(z|x)."""
+    model = run.model
+    with at_rest(model, seed):
+        batch = placed(batch_of(split, slice(0, rows)), model)
+        mean = model.draw(batch).px.mean[0]
+        seen = batch.observed if batch.observed is not None else torch.ones_like(batch.x, dtype=torch.bool)
+        return (batch.x - mean).square()[seen].mean().item()
+
+
+def _is_density(run: Run, split: Split) -> bool:
+    with at_rest(run.model, 0):
+        return is_density(run.model.draw(placed(batch_of(split, slice(0, 2)), run.model)).px)
+
+
+def _sits(run: Run, data: Data) -> Stationary | None:
+    """Of a linear VAE on its training rows; None for any other model."""
+    try:
+        return where_it_sits(run.model, data.train.x(slice(0, 20_000)))
+    except UserError:
+        return None

@@ -1,0 +1,234 @@
+"""What the measurements mean, and what to do about it (floor 7): named findings in the order in which to act on them.
+
+A rule looks at an Examination and answers with a Finding or None. The first remedy of a sick run is that of its first
+finding: what makes all other numbers meaningless comes first, then what is set wrongly, then what is too much or too strong.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from logpx.doctor.examine import Examination
+from logpx.likelihoods import Gaussian
+from logpx.recipes import find
+
+ACTIVE = "Var E[z|x] >= 0.01"
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to change and why it helps: options of the recipe, settings of the training, both by name."""
+
+    says: str
+    options: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    recipe: str | None = None  # another one, where this one cannot
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is so, in a sentence with its numbers; sick, or only worth knowing."""
+
+    name: str
+    says: str
+    remedy: Remedy | None = None
+    sick: bool = True
+
+
+Rule = Callable[[Examination], Finding | None]
+
+
+def findings(e: Examination) -> list[Finding]:
+    """All that is found, the sick ones first and those in the order in which to act on them."""
+    found = [f for rule in RULES if (f := rule(e))]
+    causes = [f for f in found if f.sick and f.name != "collapsed"]
+    return sorted((f for f in found if not (causes and f.name == "collapsed")), key=lambda f: not f.sick)
+
+
+# --- the rules, in the order in which to act ---------------------------------------------------------------------------
+
+
+def likelihood_is_a_score(e: Examination) -> Finding | None:
+    """Grey pixels under the cross-entropy of a Bernoulli."""
+    if e.density:
+        return None
+    return Finding(
+        "likelihood mismatched to the data",
+        "The pixels are grey and the likelihood is the cross-entropy of a Bernoulli law, which is a law of zeros and ones: its "
+        "numbers are scores and no log-likelihoods, so there is no evidence to compare, and no draw looks like the data.",
+        Remedy(
+            "take the continuous Bernoulli law, which is a density of values in [0, 1] (or let every read draw zeros and ones: "
+            "--protocol dynamic)",
+            {"likelihood": "continuous_bernoulli"},
+        ),
+    )
+
+
+def warmup_unfinished(e: Examination) -> Finding | None:
+    """The run ended before the weight of its KL was 1."""
+    ends, steps = e.run.method.objective.ends(), _steps(e)
+    if ends <= steps:
+        return None
+    return Finding(
+        "warm-up unfinished",
+        f"The weight of the KL rises over {ends:,} steps and the run ended after {steps:,}, at a weight of "
+        f"{steps / ends:.2f}: the posterior never paid what it says, and the ELBO counts it in full.",
+        Remedy("let the warm-up end within the first half of the run", {"warmup": max(1, steps // 3)}),
+    )
+
+
+def beta_too_large(e: Examination) -> Finding | None:
+    """beta > 1 has closed latents."""
+    beta = e.run.info["options"].get("beta", 1.0)
+    weighs_kl = e.run.info["recipe"] in ("beta_vae", "beta_tc")
+    if not weighs_kl or beta <= 1 or e.active is None or e.active > 0.75 * e.latent:
+        return None
+    return Finding(
+        "beta too large",
+        f"beta is {beta:g}, so a latent must save {beta:g} nats of reconstruction for each nat of KL: {_actives(e)}, and the "
+        f"KL is {e.rate or 0:.2f} nats.",
+        Remedy("weigh the KL as log p(x) does, at 1", {"beta": 1.0}),
+    )
+
+
+def sigma_too_large(e: Examination) -> Finding | None:
+    """A fixed sigma^2 above the error that it describes."""
+    if not e.sigma_fixed or e.sigma is None or e.squared_error is None or e.sigma**2 <= 1.5 * e.squared_error:
+        return None
+    live = ""
+    if e.forecast is not None:
+        n = e.forecast.live(e.latent, e.sigma**2)
+        live = f"; of the data's eigenvalues {n} exceed it, which is how many latents a linear VAE would keep"
+    return Finding(
+        "sigma too large",
+        f"sigma^2 is fixed at {e.sigma**2:.3g}, and the error that it describes is {e.squared_error:.3g} per number: what "
+        f"varies less than sigma^2 is not worth a latent{live}; {_actives(e)}.",
+        Remedy("learn sigma", {"sigma": "shared"}),
+    )
+
+
+def decoder_too_strong(e: Examination) -> Finding | None:
+    """An autoregressive decoder that does without z."""
+    if not e.autoregressive or e.rate is None or e.rate >= 1:
+        return None
+    changes: dict[str, Any] = {"free_bits": 0.1, "warmup": max(1, _steps(e) // 3)}
+    own, options = e.run.info["options"], find(e.run.info["recipe"]).options if e.run.info["recipe"] else {}
+    kernels = own.get("kernels")
+    if kernels and own.get("free_bits"):  # the first remedy is taken already
+        changes |= {"kernels": tuple(min(k, 3) for k in kernels[:2])}
+    return Finding(
+        "decoder too strong",
+        f"The decoder sees the elements before the one it predicts and does without z: KL {e.rate:.2f} nats, {_actives(e)}.",
+        Remedy(
+            "give each latent some KL for free and let the KL come in slowly (free bits, warm-up); after that, narrow the "
+            "decoder's window (--kernels) or let the encoder run ahead (--encoder-steps)",
+            {name: value for name, value in changes.items() if name in options},
+        ),
+    )
+
+
+def too_many_dimensions(e: Examination) -> Finding | None:
+    """No more than half of the latents do anything, and those do much."""
+    if e.active is None or not 0 < e.active <= e.latent / 2 or (e.rate or 0) < 0.2 * e.active:
+        return None
+    useful, seen = max(1, e.active), ""
+    if e.forecast is not None and e.forecast.gaussian:
+        seen = f" ({e.forecast.standing_out} eigenvalues of the data stand out of the noise)"
+    return Finding(
+        "too many dimensions",
+        f"{_actives(e)}{seen}: the others cost noise and time, and make z harder to read.",
+        Remedy("ask for as many latents as are at work", {"latent": useful})
+        if "latent" in e.run.info["options"]
+        else None,
+    )
+
+
+def sigma_still_falling(e: Examination) -> Finding | None:
+    """A learned sigma^2 that is far above the error: latents switch on one after the other while it falls."""
+    if e.sigma_fixed or e.sigma is None or e.squared_error is None or e.sigma**2 <= 2 * e.squared_error:
+        return None
+    is_gaussian = isinstance(e.run.model.likelihood, Gaussian)
+    longer = {"epochs": 4 * e.run.info["training"]["epochs"]}
+    return Finding(
+        "sigma still falling",
+        f"sigma is learned and stands at sigma^2 = {e.sigma**2:.3g}, while the error that it describes is "
+        f"{e.squared_error:.3g} per number: the run ended before sigma came down, and until then latents stay shut; "
+        f"{_actives(e)}.",
+        Remedy("keep sigma at its optimum from the first step on", {"sigma": "optimal"})
+        if is_gaussian and "sigma" in e.run.info["options"]
+        else Remedy("train longer", training=longer),
+    )
+
+
+def collapsed(e: Examination) -> Finding | None:
+    """Nothing is active: said where nothing else says why."""
+    if e.active is None or e.active > 0:
+        return None
+    has_warmup = "warmup" in e.run.info["options"]
+    return Finding(
+        "collapsed",
+        f"{_actives(e)}: q(z|x) is the prior whatever x is, and the decoder says the same of every row.",
+        Remedy(
+            "let the weight of the KL rise slowly"
+            if has_warmup
+            else "train with a warm-up of the KL, by the recipe vae",
+            {"warmup": max(1, _steps(e) // 2)},
+            recipe=None if has_warmup else "vae",
+        ),
+    )
+
+
+def codes_unused(e: Examination) -> Finding | None:
+    """Of quantised latents."""
+    if e.codes is None or e.codes.used >= 0.9:
+        return None
+    return Finding(
+        "codes unused",
+        f"{e.codes.used:.0%} of the codes are in use: the codebook is larger than the encoder's numbers need.",
+        Remedy("start dead codes again sooner", {"restart": 0.2}),
+    )
+
+
+def prior_does_not_fit(e: Examination) -> Finding | None:
+    """q(z), the codes of all rows, is not p(z): samples come from where no row lies."""
+    if e.parts is None or e.parts.saturated or e.parts.marginal_kl[0] < max(1.0, 0.2 * e.parts.rate[0]):
+        return None
+    return Finding(
+        "prior does not fit",
+        f"KL(q(z) || p(z)) is {e.parts.marginal_kl[0]:.2f} nats of the {e.parts.rate[0]:.2f} that the KL costs: the codes lie "
+        "elsewhere than the prior's draws.",
+        Remedy("learn the prior (mixture_vae, vamp_vae or flow_vae)", recipe="vamp_vae"),
+        sick=False,
+    )
+
+
+def some_unused(e: Examination) -> Finding | None:
+    """A few latents that do nothing are no illness."""
+    if e.active is None or not e.latent / 2 < e.active < e.latent:
+        return None
+    return Finding("some latents unused", f"{_actives(e)}: the data ask for no more.", sick=False)
+
+
+RULES: tuple[Rule, ...] = (
+    likelihood_is_a_score,
+    warmup_unfinished,
+    beta_too_large,
+    sigma_too_large,
+    decoder_too_strong,
+    too_many_dimensions,
+    sigma_still_falling,
+    collapsed,
+    codes_unused,
+    prior_does_not_fit,
+    some_unused,
+)
+
+
+def _steps(e: Examination) -> int:
+    return e.run.rows[-1]["step"] if e.run.rows else 0
+
+
+def _actives(e: Examination) -> str:
+    if e.active is None:
+        return "no count of active latents"
+    return f"{e.active} of {e.latent} latents are active ({ACTIVE})"
