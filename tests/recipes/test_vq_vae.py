@@ -206,6 +206,17 @@ def test_log_p_of_the_first_tokens_is_that_of_no_later_one(network):
             assert t == 5 or changed[t + 1 :].min() > 0
 
 
+@pytest.mark.parametrize("network", ["transformer", "pixelcnn"])
+def test_the_step_of_the_second_stage_is_one_graph(network):
+    torch.compiler.reset()
+    net = recipes.quantised._network(network, Codebook(4, 2, 4), (2, 2), 8, 1)
+    data = from_array(torch.randint(4, (40, *net.shape)).numpy(), kind="categorical", test=0)
+    method, batch = second_stage(net, data, 10), data.train.batch(slice(0, 16))
+    eager = method.objective(method.model, batch).loss  # warms torch's KL dispatch
+    captured = torch.compile(method.objective, fullgraph=True, backend="aot_eager")(method.model, batch).loss
+    torch.testing.assert_close(captured, eager)
+
+
 def test_rows_that_are_drawn_anew_give_codes_of_many_reads():
     grey = from_array(torch.rand(30, 1, 8, 8).numpy(), protocol="dynamic", held_out=4, test=4)
     method = recipes.vq_vae(grey, **TINY)
