@@ -320,8 +320,9 @@ def test_ctrl_c_in_the_second_stage_and_resume(at, whole, tmp_path, capsys):
 def test_killed_in_the_second_stage_and_resumed_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", (np.random.RandomState(0).rand(100, 8, 8) * 255).astype(np.uint8))
-    small = "--codes 8 --width 4 --channels 8 --grid 2 --prior-width 8 --prior-layers 1 --prior-steps 60 --epochs 1"
-    line = f"train vq_vae x.npy --protocol dynamic {small} --quiet --no-report --threads 1"
+    first = "--codes 8 --width 4 --channels 8 --grid 2 --epochs 1"
+    second = "--prior pixelcnn --prior-width 8 --prior-layers 1 --prior-steps 60"
+    line = f"train vq_vae x.npy --protocol dynamic {first} {second} --quiet --no-report --threads 1"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "logpx.cli", *line.split(), "--out", "run"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
@@ -337,6 +338,8 @@ def test_killed_in_the_second_stage_and_resumed_from_the_command_line(tmp_path, 
     assert logpx_line(f"{line} --out run --resume") == logpx_line(f"{line} --out whole") == 0
     same_files(tmp_path / "run", tmp_path / "whole")
     assert len(Folder(tmp_path / "run" / "second").read_rows()) == 30  # of two steps each
+    assert logpx_line("sample run -n 4 --out four.npy") == logpx_line("evaluate run") == 0
+    assert np.load("four.npy").shape == (4, 1, 8, 8)
 
 
 def test_resuming_what_is_finished_changes_nothing(whole, tmp_path):
