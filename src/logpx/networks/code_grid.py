@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logpx.networks.masked import Choose
 from logpx.networks.plain import Block
 
 Shape = tuple[int, ...]
@@ -85,53 +86,41 @@ def primes(number: int) -> list[int]:
 
 
 class CausalTransformer(nn.Module):
-    """log p(k) = sum_t log p(k_t | k_<t) of T tokens with K values each (Vaswani et al. 2017, arXiv:1706.03762; layers that
-    normalise first).
+    """h_t(x_{<t}), K numbers for each of T tokens that are each one of K codes (Vaswani et al. 2017, arXiv:1706.03762; layers
+    that normalise first).
 
-    All factors come out of one pass. A draw takes T passes of one token, which keep the keys and values of those before.
-    The last layer starts at 0: before any training every grid has log p = -T log K.
+    A masked network that is told nothing: x (N, T), f (N, 0, T) -> (N, K, T) in one pass. A draw takes T passes of one token,
+    which keep the keys and values of those before. The last layer starts at 0: as logits these are codes used evenly.
     """
 
     def __init__(self, tokens: int, codes: int, *, width: int = 64, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
-        self.tokens, self.codes = tokens, codes
+        self.shape, self.size, self.features, self.width = (tokens,), codes, 0, max(codes, width)
+        self.order = torch.arange(tokens)
         self.code = nn.Embedding(codes + 1, width)  # the last stands before the first token
-        self.place = nn.Parameter(torch.empty(tokens, width))
+        self.place = nn.Parameter(0.02 * torch.randn(tokens, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, codes)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights afresh, as before any training."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.LayerNorm):
-                module.reset_parameters()
         nn.init.normal_(self.code.weight, std=0.02)
-        nn.init.normal_(self.place, std=0.02)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, k: Tensor) -> Tensor:
-        """Logits of each token given those before it: (B, T) -> (B, T, K)."""
-        before = F.pad(k[:, :-1], (1, 0), value=self.codes)
+    def forward(self, x: Tensor, f: Tensor) -> Tensor:
+        before = F.pad(x[:, :-1].long(), (1, 0), value=self.size)
         h = self.code(before) + self.place
         for block in self.blocks:
             h = block(h)
-        return self.head(self.norm(h))
+        return self.head(self.norm(h)).mT
 
-    def log_prob(self, k: Tensor) -> Tensor:
-        """log p(k) in nats, (B, T) -> (B,)."""
-        return -F.cross_entropy(self(k).flatten(0, 1), k.flatten(), reduction="none").view(k.shape).sum(1)
-
-    def sample(self, n: int) -> Tensor:
-        """k ~ p(k), (n, T)."""
-        last = self.place.new_full((n, 1), self.codes, dtype=torch.long)
-        past = [block.start(self.place.new_zeros(n, 1)) for block in self.blocks]  # type: ignore[operator]
-        drawn = []
-        for t in range(self.tokens):
+    def generate(self, f: Tensor, choose: Choose) -> Tensor:
+        """x (N, T), each token chosen in its turn."""
+        last = torch.full((len(f), 1), self.size, device=f.device)
+        past = [block.start(f.new_zeros(len(f), 1)) for block in self.blocks]  # type: ignore[operator]
+        chosen = []
+        for t in range(len(self.place)):
             h = self.code(last) + self.place[t]
             for i, block in enumerate(self.blocks):
                 h, past[i] = block.step(h, past[i])  # type: ignore[operator]
-            last = self.head(self.norm(h))[:, 0].softmax(-1).multinomial(1)
-            drawn.append(last)
-        return torch.cat(drawn, 1)
+            last = choose(self.head(self.norm(h))[:, 0], t).long().unsqueeze(1)
+            chosen.append(last)
+        return torch.cat(chosen, 1).to(f.dtype)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
+from torch.nn import functional as F
 
 from logpx.distributions import OverCodes
 from logpx.errors import UserError
@@ -39,7 +40,9 @@ class _NotYet(Distribution):
         super().__init__(validate_args=False)
 
     def rsample(self, sample_shape: object = ()) -> Tensor:
-        raise UserError("The density of the codes is fitted when the training ends: finish the run first.")
+        raise UserError(
+            "The density of the codes is fitted when the training ends: go on with the run (--resume) first."
+        )
 
     sample = log_prob = rsample  # type: ignore[assignment]
 
@@ -48,7 +51,7 @@ class Codes(nn.Module):
     """p(k) over the grid of codes that a quantising family makes, 1 / K^T for every grid or by an autoregressive network.
 
     The family gives the number of codes K and of tokens T, and knows which vectors are which codes; it stays the posterior's,
-    no part of this module. The network has log_prob(k (B, T)) and sample(n).
+    no part of this module. The network is one of the masked ones: it makes K logits of each token, in the `order` of its shape.
     """
 
     def __init__(self, family: nn.Module, network: nn.Module | None = None) -> None:
@@ -60,15 +63,34 @@ class Codes(nn.Module):
         dim, indices, vectors = family.dim, family.indices, family.vectors
         return OverCodes(dim, self._log_p, self._draw, indices, vectors)  # type: ignore[arg-type]
 
+    def laid_out(self, k: Tensor) -> Tensor:
+        """Codes (N, T), tokens in turn, as the network's x (N, *shape)."""
+        net = self.network
+        assert net is not None
+        return k[:, net.order.argsort()].unflatten(1, net.shape)  # type: ignore[operator]
+
     def _log_p(self, k: Tensor) -> Tensor:
         if self.network is not None:
-            return self.network.log_prob(k)  # type: ignore[operator]
+            x = self.laid_out(k)
+            logits = self.network(x.to(self._untold(0).dtype), self._untold(len(x)))
+            return -F.cross_entropy(logits, x, reduction="none").flatten(1).sum(1)
         (family,) = self._family
         nats = family.tokens * math.log(family.codes)  # type: ignore[operator, arg-type]
         return torch.full((len(k),), -nats, dtype=torch.float64, device=k.device)
 
     def _draw(self, n: int) -> Tensor:
         if self.network is not None:
-            return self.network.sample(n)  # type: ignore[operator]
+            x = self.network.generate(self._untold(n), _chosen)  # type: ignore[operator]
+            return x.flatten(1)[:, self.network.order].long()
         (family,) = self._family
         return torch.randint(family.codes, (n, family.tokens), device=next(family.buffers()).device)  # type: ignore[call-overload]
+
+    def _untold(self, n: int) -> Tensor:
+        """The features of n grids, of which there are none."""
+        assert self.network is not None
+        return next(self.network.parameters()).new_zeros(n, 0, *self.network.shape)  # type: ignore[misc]
+
+
+def _chosen(logits: Tensor, i: int) -> Tensor:
+    """A code for each row of logits (N, K)."""
+    return logits.softmax(-1).multinomial(1).squeeze(1)

@@ -179,6 +179,19 @@ def normal_vae(spec: Spec, latent: int, **parts: Any) -> VAE:
     return assemble(spec, posterior=posteriors.DiagNormal(latent), prior=priors.StandardNormal(latent), **parts)
 
 
+def without_latent(shape: networks.Shape, net: nn.Module, law: nn.Module) -> VAE:
+    """A VAE whose latent has no dimension and whose KL is 0: p(x|z) is p(x), by a masked network and the law of one element."""
+    likelihood = likelihoods.Autoregressive(net, law)
+    return VAE(
+        encoder=networks.Nothing(shape, (0,)),
+        posterior=posteriors.DiagNormal(0),
+        prior=priors.StandardNormal(0),
+        decoder=networks.Nothing((0,), (0, *shape)),
+        likelihood=likelihood,
+        marginal=likelihoods.Marginal(likelihood),
+    )
+
+
 def elbo(warmup: int) -> objectives.ELBO:
     """The ELBO; the weight of its KL rises from 0 to 1 over the first `warmup` steps, if any."""
     return objectives.ELBO(objectives.Warmup(warmup) if warmup else 1.0)
@@ -246,7 +259,7 @@ def load_run(path: str | Path) -> Run:
     method.model.to(dtype=dtype_of(info["settings"].get("precision")))
     epoch = folder.load_weights(method.model)
     method.model.eval()
-    return Run(method, info, folder.read_rows(), epoch, folder.path)
+    return Run(method, info, folder.read_rows(), epoch, folder.path, folder.second.read_rows())
 
 
 def rebuild(info: dict[str, Any]) -> Method:

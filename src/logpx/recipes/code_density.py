@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from logpx import priors
-from logpx.data import Split
+from logpx.data import Data, Split
 from logpx.errors import UserError
 from logpx.evaluate import batch_of
 from logpx.model import VAE, Batch
 from logpx.objectives import Objective
-from logpx.train import Method, Training
+from logpx.train import Method, Second, Training
 
 Density = Literal["none", "mixture", "flow"]
 ROWS = 50_000  # codes that a fit looks at
@@ -41,10 +41,10 @@ def _check_rows(least: int, model: VAE, train: Split) -> None:
         )
 
 
-def _finish(fit: object, model: VAE, train: Split) -> None:
+def _finish(fit: object, model: VAE, data: Data, _: Second) -> None:
     later = model.prior
     assert isinstance(later, priors.Later)
-    fit(later.prior, codes(model, train))  # type: ignore[operator]
+    fit(later.prior, codes(model, data.train))  # type: ignore[operator]
     later.fitted = True
 
 

@@ -9,7 +9,7 @@ from logpx import likelihoods, networks, objectives, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.recipes.base import Network, Sigma, assemble, choose_likelihood, features, recipe
+from logpx.recipes.base import Network, Sigma, assemble, choose_likelihood, features, recipe, without_latent
 from logpx.recipes.types import NonNegative
 from logpx.train import Method, Training
 
@@ -36,7 +36,7 @@ def made(
     """
     law = _conditional(data, likelihood, sigma, "made")
     net = networks.MADE(data.shape, law.size, hidden=hidden, see=features(data))
-    return Method(_without_latent(data, net, law), objectives.ELBO(), Training())
+    return Method(_alone(data, net, law), objectives.ELBO(), Training())
 
 
 @recipe
@@ -61,7 +61,7 @@ def pixelcnn(
     """
     law = _conditional(data, likelihood, sigma, "pixelcnn")
     net = networks.GatedPixelCNN(data.shape, law.size, channels=channels, kernels=kernels, see=_of_pictures(data))
-    return Method(_without_latent(data, net, law), objectives.ELBO(), Training(clip=5.0))
+    return Method(_alone(data, net, law), objectives.ELBO(), Training(clip=5.0))
 
 
 @recipe
@@ -124,16 +124,7 @@ def _of_pictures(data: Spec) -> nn.Module | None:
     return features(data._replace(shape=networks.picture(data.shape)))
 
 
-def _without_latent(data: Spec, net: nn.Module, law: nn.Module) -> VAE:
-    """A VAE whose latent has no dimension and whose KL is 0: p(x|z) is p(x)."""
+def _alone(data: Spec, net: nn.Module, law: nn.Module) -> VAE:
     if data.context:
         raise UserError("A law without a latent takes no context: leave it out, or take pixel_vae.")
-    likelihood = likelihoods.Autoregressive(net, law)
-    return VAE(
-        encoder=networks.Nothing(data.shape, (0,)),
-        posterior=posteriors.DiagNormal(0),
-        prior=priors.StandardNormal(0),
-        decoder=networks.Nothing((0,), (0, *data.shape)),
-        likelihood=likelihood,
-        marginal=likelihoods.Marginal(likelihood),
-    )
+    return without_latent(data.shape, net, law)

@@ -1,6 +1,7 @@
-"""The autoencoder with quantised codes (floor 7), and the prior over its grids of codes that is fitted when it is trained."""
+"""The autoencoder with quantised codes (floor 7), and the prior over its grids of codes that is trained after it."""
 
-import math
+import hashlib
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -9,18 +10,20 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from logpx import likelihoods, networks, objectives, posteriors, priors
-from logpx.data import Spec, Split
+from logpx.data import Data, Spec, Split
+from logpx.data.protocols import as_float
 from logpx.distributions import Quantised
 from logpx.errors import UserError
 from logpx.model import VAE, Batch
 from logpx.posteriors.quantised import Learning, Through
-from logpx.recipes.base import Sigma, assemble, recipe
+from logpx.recipes.base import Sigma, assemble, recipe, without_latent
 from logpx.recipes.types import NonNegative
-from logpx.train import Method, Training
+from logpx.train import Method, Second, Training
 
 Quantiser = Literal["codebook", "residual", "fsq"]
+Prior = Literal["transformer", "pixelcnn", "uniform"]
 ROWS, READS, START = 200_000, 10, 1024  # grids of codes a prior is fitted to, reads of a row, rows of the first codes
-BATCH, RATE, LOOKS = 64, 2e-3, 20  # of the second stage: rows a step, learning rate, looks at held-out codes
+SECOND = Training(batch_size=64, learning_rate=2e-3, schedule="cosine", clip=5.0)  # stage; its epochs are asked for
 
 
 @recipe
@@ -42,7 +45,7 @@ def vq_vae(
     hidden: tuple[PositiveInt, ...] = (400,),
     likelihood: likelihoods.Name = "auto",
     sigma: Sigma = "shared",
-    prior: Literal["transformer", "uniform"] = "transformer",
+    prior: Prior = "transformer",
     prior_steps: PositiveInt = 2000,
     prior_width: PositiveInt = 64,
     prior_layers: PositiveInt = 2,
@@ -51,9 +54,10 @@ def vq_vae(
 
     max log p(x|z_q) - |sg[z_e] - z_q|^2 - beta |z_e - sg[z_q]|^2,  z_e = f(x),  z_q the nearest codes, one at each place.
 
-    Then, of the codes k(x) of the training rows, max log p(k) = sum_t log p(k_t | k_<t), as the last act of the same run. From
-    there on the model samples, and log p(x) >= log p(x|z_q) + log p(k(x)) is its evidence: q(z|x) is one code, so nothing is
-    drawn and one pass gives the bound. Distances are sums over all places and numbers, in the units of z, not nats.
+    Then, in a second stage of the same run, max log p(k) = sum_t log p(k_t | k_<t) of the codes k(x) of the training rows; the
+    codes of held-out rows choose its epoch. From there on the model samples, and log p(x) >= log p(x|z_q) + log p(k(x)) is its
+    evidence: q(z|x) is one code, so nothing is drawn and one pass gives the bound. Distances are sums over all places and
+    numbers, in the units of z, not nats.
 
     Images are coded by convolutions on a grid, tables by layers of `hidden` widths in `grid` tokens. The codes start at the
     centres of k-means among the training rows.
@@ -72,14 +76,14 @@ def vq_vae(
     through: what carries the gradient past the quantiser: straight_through or rotation (Fifty et al. 2024)
     channels: of the convolutions, for images
     hidden: widths of the encoder's layers for tables, mirrored in the decoder
-    prior: of the codes, a transformer fitted last, or uniform, which needs no fit: log p(k) = -T log K for T tokens
-    prior_steps: of its fit, 64 rows each
-    prior_width: of its layers
+    prior: of the codes: transformer, pixelcnn (gated, over the grid of an image), or uniform: log p(k) = -T log K, never fitted
+    prior_steps: of its training, 64 rows each, rounded up to whole epochs
+    prior_width: of its layers, or its channels
     prior_layers: of them
     """
     if data.context:
         raise UserError("The codes of vq_vae have no context: leave it out, or take conditional_vae.")
-    if prior_width % 4:
+    if prior == "transformer" and prior_width % 4:
         raise UserError(f"prior_width is {prior_width}: its attention has 4 heads, so give a multiple of 4.")
     place = _places(data, grid)
     family = _family(quantiser, place, codes=codes, width=width, stages=stages, levels=levels, learning=learning,
@@ -90,9 +94,9 @@ def vq_vae(
     if prior == "uniform":
         model.prior = priors.Codes(family)
         return Method(model, objective, training, start=start)
-    network = networks.CausalTransformer(family.tokens, family.codes, width=prior_width, layers=prior_layers)
-    model.prior = priors.Later(priors.Codes(family, network))
-    return Method(model, objective, training, start=start, finish=partial(_finish, prior_steps))
+    network = partial(_network, prior, family, place, prior_width, prior_layers)
+    model.prior = priors.Later(priors.Codes(family, network()))
+    return Method(model, objective, training, start=start, finish=partial(_fit_prior, network, prior_steps))
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
@@ -158,65 +162,74 @@ def _start(model: VAE, train: Split) -> None:
 # --- the second stage -------------------------------------------------------------------------------------------------
 
 
-def _finish(steps: int, model: VAE, train: Split) -> None:
+def _network(prior: Prior, family: Any, place: tuple[int, ...], width: int, layers: int) -> nn.Module:
+    """The network of p(k_t | k_<t): over the tokens in a row, or over the grid with the stages of a place as its colours."""
+    if prior == "transformer":
+        return networks.CausalTransformer(family.tokens, family.codes, width=width, layers=layers)
+    if len(place) == 1:
+        raise UserError("The prior pixelcnn reads grids, and the tokens of a table are none: take transformer.")
+    shape, side = (family.stages, *place), 2 * max(place) - 1  # of the window that sees all of the grid
+    kernels = (min(7, side), *[min(5, side)] * (layers - 1))
+    see = networks.OneHotFeatures(shape, family.codes)
+    return networks.GatedPixelCNN(shape, family.codes, channels=width, kernels=kernels, see=see)
+
+
+def _fit_prior(make: Any, steps: int, model: VAE, data: Data, train: Second) -> None:
+    """Trains a network made afresh, as a resumed run may hold one that was fitted before, and puts it into the model."""
     later = model.prior
     assert isinstance(later, priors.Later)
     assert isinstance(later.prior, priors.Codes)
-    network = later.prior.network
-    assert isinstance(network, networks.CausalTransformer)
-    fit_prior(network, codes_of(model, train), steps)
+    assert isinstance(later.prior.network, nn.Module)
+    network, codes = make(), codes_of(model, data)
+    train(second_stage(network, codes, steps), codes)
+    later.prior.network.load_state_dict(network.state_dict())
     later.fitted = True
 
 
-def codes_of(model: VAE, rows: Split) -> Tensor:
-    """k(x) of the first 200,000 rows, (N, P, T): of rows that are drawn anew at each read P = 10 reads, or as many as fit."""
-    N = min(len(rows), ROWS)
-    reads = max(1, min(READS, ROWS // N)) if rows.random else 1
-    return torch.stack([_read(model, rows, N, torch.Generator().manual_seed(seed)) for seed in range(reads)], 1)
+def second_stage(network: nn.Module, codes: Data, steps: int) -> Method:
+    """Maximum likelihood of codes: a model without a latent, 64 rows a step, for as many epochs as hold these steps."""
+    law = without_latent(codes.shape, network, likelihoods.Categorical(codes.shape, network.size))  # type: ignore[arg-type]
+    a_pass = -(-len(codes.train) // SECOND.batch_size)
+    return Method(law, objectives.ELBO(), replace(SECOND, epochs=-(-steps // a_pass)))
 
 
-def _read(model: VAE, rows: Split, N: int, generator: torch.Generator) -> Tensor:
-    like = next(model.parameters())
+def codes_of(model: VAE, data: Data) -> Data:
+    """k(x) of the first 200,000 training rows and of the held-out rows, laid out as the prior's network reads them.
+
+    Of rows that are drawn anew at each read, there are 10 reads, or as many as fit, of which an epoch sees one.
+    """
+    N = min(len(data.train), ROWS)
+    reads = max(1, min(READS, ROWS // N)) if data.train.random else 1
+    k = torch.stack([_read(model, data.train, N, seed) for seed in range(reads)], 1)
+    held_out = _read(model, data.held_out, min(len(data.held_out), ROWS), 0).unsqueeze(1)
+    levels = model.posterior.codes
+    return Data(
+        name="codes",
+        source=f"codes of {data.source}",
+        spec=Spec(tuple(k.shape[2:]), "categorical", levels),  # type: ignore[arg-type]
+        protocol="as-is",
+        train=Split(k, one_read, random=reads > 1),
+        held_out=Split(held_out, one_read),
+        test=Split(held_out[:0], one_read),
+        checksum=hashlib.sha256(k.numpy().tobytes() + held_out.numpy().tobytes()).hexdigest(),
+        note=f"Second stage: p(k) of the codes of {N:,} training rows{f', read {reads} times' * (reads > 1)}",
+        options={"held_out": None, "test": None, "seed": 0, "label": None},
+    )
+
+
+def one_read(k: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """One of the P reads of each row of codes (B, P, ...), drawn if there are several."""
+    if k.shape[1] == 1:
+        return as_float(k[:, 0])
+    which = torch.randint(k.shape[1], (len(k),), generator=generator, device=k.device)
+    return as_float(k[torch.arange(len(k), device=k.device), which])
+
+
+def _read(model: VAE, rows: Split, N: int, seed: int) -> Tensor:
+    """k(x) of the first N rows as whole numbers of four bytes, (N, *shape)."""
+    like, generator = next(model.parameters()), torch.Generator().manual_seed(seed)
     pieces = (rows.batch(slice(i, min(i + 500, N)), generator) for i in range(0, N, 500))
     laws = (model.encode(Batch.to(piece, like.device, like.dtype)) for piece in pieces)
-    return torch.cat([q.indices for q in laws if isinstance(q, Quantised)])
-
-
-def fit_prior(network: networks.CausalTransformer, k: Tensor, steps: int) -> None:
-    """Maximum likelihood of codes k (N, P, T): Adam on 64 rows a step, its rate rising over a twentieth of the steps while it
-    falls to 0 along half a cosine.
-
-    One row in twenty (at most 1000) is held out, and of 20 looks at them the weights of the best are kept. It starts afresh, as
-    the weights of a resumed run hold a prior that was fitted before.
-    """
-    network.reset_parameters()
-    network.requires_grad_(True)
-    k = k[torch.randperm(len(k), device=k.device)]
-    N, P, _ = k.shape
-    aside = min(N // 20, 1000)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(_rate, steps))
-    best, kept = math.inf, {}
-    for step in range(1, steps + 1):
-        with torch.enable_grad():
-            rows = k[torch.randint(aside, N, (BATCH,), device=k.device), torch.randint(P, (BATCH,), device=k.device)]
-            optimizer.zero_grad()
-            (-network.log_prob(rows).mean()).backward()
-            optimizer.step()
-        schedule.step()
-        if step == steps or step % max(1, steps // LOOKS) == 0:
-            loss = _loss(network, k[:aside].flatten(0, 1)) if aside else -step
-            if loss < best:
-                best, kept = loss, {name: w.clone() for name, w in network.state_dict().items()}
-    network.load_state_dict(kept)
-    network.requires_grad_(False)
-
-
-def _rate(steps: int, step: int) -> float:
-    """The share of the learning rate at a step."""
-    return min(1.0, (step + 1) / max(1, steps // 20)) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-@torch.no_grad()
-def _loss(network: networks.CausalTransformer, k: Tensor) -> float:
-    return -torch.cat([network.log_prob(rows) for rows in k.split(250)]).mean().item()
+    k = [q.indices.cpu().int() for q in laws if isinstance(q, Quantised)]
+    none = torch.zeros(0, int(model.posterior.tokens), dtype=torch.int32)  # type: ignore[arg-type]
+    return model.prior.prior.laid_out(torch.cat([none, *k])).contiguous()  # type: ignore[operator, union-attr]

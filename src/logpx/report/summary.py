@@ -213,7 +213,30 @@ def training(s: Subject) -> Section | None:
         html += _line_legend(parts, best) + side_by_side(
             list(map(figure, shown)), "small" if len(shown) % 3 == 0 else "two"
         )
-    return Section("Training", html + _terms_table(s, list(series), parts), shown)
+    html += _terms_table(s, list(series), parts)
+    second, curve = _second_stage(s)
+    return Section("Training", html + second, (*shown, *curve))
+
+
+def _second_stage(s: Subject) -> tuple[str, tuple[Picture, ...]]:
+    """The loss of what was trained after the model, on what it makes of the rows."""
+    rows = s.run.second
+    if not rows:
+        return "", ()
+    parts = [part for part in ("train", "held_out") if all(part in row for row in rows)]
+    epochs, lines = [row["epoch"] for row in rows], {part: [row[part]["loss"] for row in rows] for part in parts}
+    held = lines.get("held_out")
+    best = epochs[held.index(min(held)) if held else -1]
+    at = rows[epochs.index(best)]
+    values = " and ".join(f"{number(at[part]['loss'], 3)} ({part.replace('_', '-')})" for part in parts)
+    html = "<h3>Second stage</h3>\n" + lede(
+        f"Trained last, on what the trained model makes of the rows: its loss over {len(epochs):,} epochs, in nats per data "
+        f"point, is {values} in epoch {best}, whose weights were kept."
+    )
+    if len(rows) == 1 or not _is_finite(lines):
+        return html, ()
+    curve = Picture("second-loss.svg", charts.over_epochs("loss", epochs, lines, best), "loss of the second stage")
+    return html + side_by_side([figure(curve)], "two"), (curve,)
 
 
 def _is_finite(lines: charts.Series) -> bool:

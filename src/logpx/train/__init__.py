@@ -1,7 +1,7 @@
 """Training (floor 6): one loop for every method, a run folder that is never unpickled, and resuming to the last bit."""
 
 from logpx.train.loop import fit
-from logpx.train.method import Method, Training
+from logpx.train.method import Method, Second, Training
 from logpx.train.run import Run
 
-__all__ = ["Method", "Run", "Training", "fit"]
+__all__ = ["Method", "Run", "Second", "Training", "fit"]

@@ -51,6 +51,7 @@ class Bar(Reporter):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+        self.row: Row | None = None
         self.console = Console(stderr=True, highlight=False)
         self.progress = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -66,6 +67,8 @@ class Bar(Reporter):
 
     def start(self, epochs: int, steps: int) -> None:
         self.epochs, self.per_epoch = epochs, max(steps // epochs, 1)
+        for task in self.progress.task_ids:  # of a stage before
+            self.progress.remove_task(task)
         self.task = self.progress.add_task("", total=steps, epoch="1", terms="")
         self.progress.start()
 
@@ -84,8 +87,9 @@ class Bar(Reporter):
 
     def stop(self) -> None:
         self.progress.stop()
-        if hasattr(self, "row"):
+        if self.row is not None:
             self.console.print(line(self.row, self.epochs), markup=False, soft_wrap=True)
+            self.row = None
 
 
 def reporter(quiet: bool = False) -> Reporter:

@@ -216,13 +216,32 @@ class _Loop:
         return self.run
 
     def _finish(self) -> None:
-        """The method's last act on the trained model, such as a density for its codes; then the weights are saved again."""
-        self._act(self.method.finish)
-        if self.folder and self.method.finish:
+        """The method's last act on the trained model, such as a density for its codes; then the weights are saved again.
+
+        It has noise of its own, and is done again, with the same result, where a finished run is resumed.
+        """
+        if self.method.finish is None:
+            return
+        with at_rest(self.model, self.settings["seed"]):
+            self.method.finish(self.model, self.data, self._train_second)
+        if self.folder:
             self.folder.save_weights(self._weights(), self.best_epoch)
 
+    def _train_second(self, method: Method, data: Data) -> Run:
+        """`fit` once more, as this run is trained. It goes on where it stood, unless this run has since made other data."""
+        folder = self.folder.second if self.folder else None
+        goes_on = folder is not None and folder.checksum() == data.checksum
+        if folder and not goes_on:
+            shutil.rmtree(folder.path, ignore_errors=True)
+        self.says.stop()
+        same = {name: self.settings[name] for name in ("seed", "device", "precision", "compile", "save_every")}
+        with torch.enable_grad():
+            run = fit(method, data, **same, out=folder.path if folder else None, resume=goes_on, show=self.says)
+        self.run.second = run.rows
+        return run
+
     def _act(self, act: Act | None) -> None:
-        """What a method does on its own before the first epoch or after the last, with noise of its own."""
+        """What a method does on its own before the first epoch, with noise of its own."""
         if act:
             with at_rest(self.model, self.settings["seed"]):
                 act(self.model, self.data.train)

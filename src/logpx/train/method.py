@@ -2,19 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
 
-from logpx.data import Split
+from logpx.data import Data, Split
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.objectives import Objective
+
+if TYPE_CHECKING:
+    from logpx.train.run import Run
 
 Schedule = Literal["constant", "cosine"]
 Optimizer = Literal["adam", "muon"]
 Solver = Callable[[VAE, Tensor], Iterator[dict[str, float]]]
 Act = Callable[[VAE, Split], None]
+Second = Callable[["Method", Data], "Run"]
+LastAct = Callable[[VAE, Data, Second], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class Method:
             (expectation-maximisation, or a closed form in one).
     start   is called once with the model and the training rows before a fresh run's first epoch, never where one is
             resumed: pseudo-inputs placed among the rows, say. What it refuses is refused before anything is written.
-    finish  is called once with the trained model and the training rows: a density fitted to the codes, say.
+    finish  is called with the trained model, the data, and a function that trains a second method on data of its own, such as
+            the codes, by the same `fit` and in a folder inside the run's: it shows progress, logs and resumes. What it finds
+            is put into the model.
     """
 
     model: VAE
@@ -68,6 +75,6 @@ class Method:
     training: Training = field(default_factory=Training)
     solve: Solver | None = None
     start: Act | None = None
-    finish: Act | None = None
+    finish: LastAct | None = None
     recipe: str | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ weights.safetensors  the weights of the best epoch (lowest held-out loss)
 state/               state.safetensors, all that resuming needs, replaced whole after every epoch
 log.jsonl            one row per epoch
 latents.safetensors  for two latents: the means of the same held-out points, epoch by epoch
+second/              of a method in two stages, the same files of the second one; its weights end up in the run's own
 """
 
 import json
@@ -30,6 +31,8 @@ Row = dict[str, Any]
 class Run:
     """A trained method. `rows` are the epochs as in log.jsonl, `info` is run.json, `folder` None if nothing is kept.
 
+    `second` are the epochs of the second stage, where the method has one.
+
     Terms in rows are means in nats per data point; `train` is measured while the weights move, `held_out` after.
     """
 
@@ -38,6 +41,7 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     best_epoch: int | None = None
     folder: Path | None = None
+    second: list[Row] = field(default_factory=list)
 
     @property
     def model(self) -> VAE:
@@ -59,6 +63,10 @@ class Folder:
         self.state = path / "state" / "state.safetensors"
         self.log = path / "log.jsonl"
         self.latents = path / "latents.safetensors"
+
+    @property
+    def second(self) -> "Folder":
+        return Folder(self.path / "second")
 
     @classmethod
     def create(cls, path: str | Path, *, force: bool = False) -> "Folder":
@@ -90,6 +98,13 @@ class Folder:
         if not isinstance(info, dict) or "recipe" not in info or not all(isinstance(info.get(p), dict) for p in parts):
             raise UserError(f"{self.info} does not describe a run: the file is damaged or not ours.")
         return info
+
+    def checksum(self) -> str | None:
+        """Of the data that the run in this folder was trained on; None where there is no run."""
+        try:
+            return self.read_info()["data"].get("checksum")
+        except UserError:
+            return None
 
     def read_rows(self) -> list[Row]:
         """The whole lines of the log; half a line at the end, from a crash while it was written, is dropped."""
