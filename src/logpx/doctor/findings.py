@@ -128,18 +128,18 @@ def decoder_too_strong(e: Examination) -> Finding | None:
 
 
 def too_many_dimensions(e: Examination) -> Finding | None:
-    """No more than half of the latents do anything, and those do much."""
-    if e.active is None or not 0 < e.active <= e.latent / 2 or (e.rate or 0) < 0.2 * e.active:
+    """At most half of the latents have something to say: those that are active, or the directions in which real data vary."""
+    if not e.active or "latent" not in e.run.info["options"]:
         return None
-    useful, seen = max(1, e.active), ""
-    if e.forecast is not None and e.forecast.gaussian:
-        seen = f" ({e.forecast.standing_out} eigenvalues of the data stand out of the noise)"
+    stands = e.forecast.standing_out if e.forecast is not None and e.forecast.gaussian else None
+    useful = min(e.active, stands) if stands else e.active
+    if useful > e.latent / 2 or (e.rate or 0) < 0.2 * useful:  # with less to pay it is another illness
+        return None
+    seen = "" if stands is None else f", and {stands} directions of the data stand out of their noise"
     return Finding(
         "too many dimensions",
-        f"{_actives(e)}{seen}: the others cost noise and time, and make z harder to read.",
-        Remedy("ask for as many latents as are at work", {"latent": useful})
-        if "latent" in e.run.info["options"]
-        else None,
+        f"{_actives(e)}{seen}: the others cost noise, time and overfitting, and make z harder to read.",
+        Remedy("ask for no more latents than have something to say", {"latent": useful}),
     )
 
 

@@ -28,8 +28,8 @@ class Forecast:
     dims          P, how many there would be
     rows          n
     noise         the level that sigma^2 settles at when as many latents live as stand out
-    standing_out  eigenvalues above noise (1 + sqrt(P/n))^2: what n rows tell from noise of one variance (Marchenko &
-                  Pastur 1967), and so how many latents are worth having
+    standing_out  eigenvalues above those that n rows of noise alone, of one variance, would show but once in a thousand
+                  times (Johnstone 2001, Ann. Statist. 29), and so how many latents are worth having
     gaussian      whether the data are real numbers, so that the linear VAE is one of their models
     """
 
@@ -82,15 +82,15 @@ def forecast(data: Data) -> Forecast:
         raise UserError(
             f"These data are {spec.kind}: a spectrum is one of numbers, so there is no forecast; train a run and ask about it."
         )
+    if data.train.holes():
+        raise UserError(
+            "These rows have missing values, so they have no covariance: fill them (logpx impute) or drop them."
+        )
     x = data.train.x(slice(0, ROWS), torch.Generator().manual_seed(0)).flatten(1)
     return _forecast(x, gaussian=spec.kind == "real")
 
 
 def _forecast(x: Tensor, *, gaussian: bool) -> Forecast:
-    if bool(x.isnan().any()):
-        raise UserError(
-            "These rows have missing values, so they have no covariance: fill them (logpx impute) or drop them."
-        )
     values, (n, P) = eigenvalues(x), x.shape
     noise, out = _standing_out(values, n, P)
     return Forecast(values, P, n, noise, out, gaussian)
@@ -109,13 +109,22 @@ def eigenvalues(x: Tensor) -> Tensor:
 
 def _standing_out(values: Tensor, n: int, P: int) -> tuple[float, int]:
     """(noise, how many stand out): the largest k whose k-th eigenvalue lies above the edge of the noise behind it."""
-    total, edge = values.sum(), (1 + math.sqrt(P / n)) ** 2
+    total, edge = values.sum(), _edge(n, P)
     k = torch.arange(len(values))
     behind = (total - values.cumsum(0)) / (P - k - 1).clamp_min(1)  # the mean of what follows each
     above = (values > edge * behind) & (values > values[0] * P * torch.finfo(values.dtype).eps)
     count = int(above.int().cumprod(0).sum())  # the first that does not ends the count
     left = (values[count:].sum() / max(1, P - count)).item()
     return left, count
+
+
+def _edge(n: int, P: int) -> float:
+    """Over the variance, what the largest eigenvalue of n rows of P numbers of noise exceeds once in a thousand times.
+
+    Its law is mu + s TW_1, and 3.27 the quantile of Tracy & Widom's law.
+    """
+    a, b = math.sqrt(max(1, n - 1)), math.sqrt(P)
+    return ((a + b) ** 2 + 3.27 * (a + b) * (1 / a + 1 / b) ** (1 / 3)) / n
 
 
 # --- where a linear run sits -------------------------------------------------------------------------------------------
