@@ -108,7 +108,7 @@ def _print(run: "Run", e: "Examination", found: list["Finding"], first: "Finding
 
 def _print_latents(e: "Examination") -> None:
     if e.codes is not None:
-        print(f"codes in use: {e.codes.used:.1%}, perplexity {e.codes.perplexity:.1f}")
+        print(f"{e.codes.used:,} of {e.codes.codes:,} codes in use, perplexity {e.codes.perplexity:.1f}")
     if e.usage is None:
         return
     used = e.usage
@@ -126,7 +126,9 @@ def _print_latents(e: "Examination") -> None:
     if e.curve is not None:
         from logpx.doctor import EPS
 
-        points = ", ".join(f"{c:.0%} at {eps:g}" for eps, c in zip(EPS.tolist(), e.curve.tolist(), strict=True))
+        points = ", ".join(
+            f"{c:.0%} at {eps:g}" for eps, c in zip(EPS[::5].tolist(), e.curve[::5].tolist(), strict=True)
+        )
         print(f"collapsed for 99 % of the rows, by eps in nats: {points}")
 
 

@@ -30,7 +30,7 @@ from logpx.evaluate import (
 from logpx.likelihoods import Autoregressive
 from logpx.train import Run
 
-EPS = torch.tensor([1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0])  # of the collapse curve, nats
+EPS = torch.logspace(-4, 1, 26)  # of the collapse curve, nats
 
 
 @dataclass(frozen=True)

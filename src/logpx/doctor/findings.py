@@ -180,12 +180,14 @@ def collapsed(e: Examination) -> Finding | None:
 
 def codes_unused(e: Examination) -> Finding | None:
     """Of quantised latents."""
-    if e.codes is None or e.codes.used >= 0.9:
+    if e.codes is None or e.codes.used >= 0.9 * e.codes.codes:
         return None
     return Finding(
         "codes unused",
-        f"{e.codes.used:.0%} of the codes are in use: the codebook is larger than the encoder's numbers need.",
-        Remedy("start dead codes again sooner", {"restart": 0.2}),
+        f"{e.codes.used:,} of {e.codes.codes:,} codes are in use: the codebook is larger than the encoder's numbers need.",
+        Remedy("start dead codes again sooner", {"restart": 0.2})
+        if "restart" in e.run.info["options"] and e.run.info["options"].get("quantiser") != "fsq"
+        else None,
     )
 
 
