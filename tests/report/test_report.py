@@ -252,7 +252,7 @@ def test_without_a_prior_there_are_no_samples_and_no_kl(tmp_path):
 def test_tables(tmp_path):
     data = table(P=8)
     page = read(report.write(trained(data, tmp_path / "run", latent=3), data))
-    assert page.headings == ["Training", "Reconstructions", "Samples", "Who is at work in z", "Settings"]
+    assert page.headings == ["Training", "Diagnosis", "Reconstructions", "Samples", "Who is at work in z", "Settings"]
     assert "the first 6 of 8 columns" in page.text
     assert "img" not in {t for t, _ in page.tags}
 
@@ -274,7 +274,7 @@ def test_two_columns_have_a_density_and_a_decoded_grid(tmp_path):
 def test_one_column_one_latent_no_labels(tmp_path):
     data = table(P=1)
     page = read(report.write(trained(data, tmp_path / "run", latent=1), data))
-    assert page.headings[1:5] == ["Reconstructions", "Samples", "Density", "Latent space"]
+    assert page.headings[1:6] == ["Diagnosis", "Reconstructions", "Samples", "Density", "Latent space"]
 
 
 def test_colour_images_with_more_than_two_latents(tmp_path):
