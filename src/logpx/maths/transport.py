@@ -38,31 +38,44 @@ def transport_cost(c: Tensor, psi: Tensor, start: Tensor, end: Tensor, zeta: flo
 def transport_coefficients(
     psi: Tensor, start: Tensor, end: Tensor, zeta: float, *, guesses: Tensor, iterations: int = 20
 ) -> Tensor:
-    """c* = argmin_c 1/2 |end - T(c) start|^2 + zeta |c|_1, (..., M), the best of what is reached from the guesses (R, M).
+    """c* = argmin_c 1/2 |end - T(c) start|^2 + zeta |c|_1, (..., M), reached from the best of 0 and the guesses (R, M).
 
-    start and end (..., D). A fixed number of proximal Gauss-Newton steps with Levenberg's damping, for all rows and guesses
-    at once: residual and Jacobian from `transported`, the step by coordinate descent on its lasso, accepted row by row where
-    the cost falls, else damped more. The cost has local minima (a rotation comes round): hence the guesses, 0 always being
-    added. c* comes without a gradient, and needs none where the cost itself is minimised: at c* it does not change with c
-    (Danskin), so long as the same zeta is used.
+    start and end (..., D). The cost has local minima (a rotation comes round): each row begins at the cheapest of the guesses,
+    of which there may be many, since T of each is the same for all rows. Then a fixed number of proximal Gauss-Newton steps
+    with Levenberg's damping, for all rows at once: residual and Jacobian from `transported`, the step by coordinate descent
+    on its lasso, accepted row by row where the cost falls, and damped by how much of the expected fall came. c* has no
+    gradient, and needs none where the cost itself is minimised: at c* it does not change with c (Danskin), so long as the
+    same zeta is used.
     """
     lead = torch.broadcast_shapes(start.shape, end.shape)
-    c = torch.cat([torch.zeros_like(guesses[:1]), guesses])
-    c = c.view(len(c), *[1] * (len(lead) - 1), -1).expand(-1, *lead[:-1], -1)
+    start = start.expand(lead)
+    c = _best_guess(psi, start, end, zeta, guesses)
     mu = torch.full((*c.shape[:-1], 1), 1e-3).to(c)
-    moved, J = transported(c, psi, start.expand(lead))
+    moved, J = transported(c, psi, start)
     cost = _cost(c, moved, end, zeta)
     for _ in range(iterations):
         trial = _lasso_step(c, J, moved - end, mu, zeta)
-        trial_moved, trial_J = transported(trial, psi, start.expand(lead))
+        trial_moved, trial_J = transported(trial, psi, start)
         trial_cost = _cost(trial, trial_moved, end, zeta)
         better = trial_cost < cost  # False for infinite ones
+        expected = cost - _cost(trial, moved + torch.einsum("...im,...m->...i", J, trial - c), end, zeta)
+        mu = (mu * _damping(cost - trial_cost, expected).unsqueeze(-1)).clamp(1e-9, 1e9)
         c, moved = (torch.where(better.unsqueeze(-1), a, b) for a, b in ((trial, c), (trial_moved, moved)))
         J = torch.where(better[..., None, None], trial_J, J)
         cost = torch.where(better, trial_cost, cost)
-        mu = (mu * torch.where(better, 0.2, 5.0).unsqueeze(-1)).clamp(1e-9, 1e9)
-    best = cost.argmin(0, keepdim=True).unsqueeze(-1)
-    return c.gather(0, best.expand(1, *c.shape[1:])).squeeze(0)
+    return c
+
+
+def _best_guess(psi: Tensor, start: Tensor, end: Tensor, zeta: float, guesses: Tensor) -> Tensor:
+    """The cheapest for each row, (..., M), of 0 and the guesses."""
+    guesses = torch.cat([torch.zeros_like(guesses[:1]), guesses])
+    moved = torch.einsum("rij,...j->...ri", transport(guesses, psi), start)
+    return guesses[_cost(guesses, moved, end.unsqueeze(-2), zeta).argmin(-1)]
+
+
+def _damping(fall: Tensor, expected: Tensor) -> Tensor:
+    """The factor of the damping after a step: less where the cost fell as expected, more where by less than a quarter of it."""
+    return torch.where(fall > 0.75 * expected, 0.2, torch.where(fall > 0.25 * expected, 1.0, 5.0)).to(fall)
 
 
 def _cost(c: Tensor, moved: Tensor, end: Tensor, zeta: float) -> Tensor:

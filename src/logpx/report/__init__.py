@@ -11,7 +11,7 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import codes, curved, discrete, geodesics, latents, samples, sequences, settings, summary
+from logpx.report import codes, curved, discrete, geodesics, latents, orbits, samples, sequences, settings, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -29,6 +29,7 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     samples.density,
     latents.plane,
     latents.single,
+    orbits.orbits,
     curved.latent_maps,
     latents.walks,
     geodesics.walks,
