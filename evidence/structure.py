@@ -37,7 +37,7 @@ def vaells(work: Path, seeds: list[int], threads: int | None) -> None:
         "data": "circles: radii 1 and 2 in R^10 by an isometry, N(0, 0.1^2) noise; 2,000 rows trained on, 200 held out, 2,000 "
         "test rows; each seed other rows",
         "settings": "10-64-2-64-10, sigma 0.1, M = 4 operators, 10 anchors; Adam 3e-3 (operators 0.045) along half a cosine, "
-        "batch 50, 25 epochs, warm-up 200 steps; rates 100 and 2, noise 0.1 and 0.3, eta 2. Published: z 2, M 4, weights "
+        "batch 50, 25 epochs, warm-up 200 steps; rates 100 and 2, noise 0.1 and 0.3, eta 2, R 5. Published: z 2, M 4, weights "
         ".01 1 1 1 .01 and eta .01, which over the first are rates 100 and 1, noise 0.1 and 0.1, eta 1 with sigma 1; Adam 1e-4 "
         "(operators 4e-4)",
         "unit": "nats per data point: E log p(x|z), which is no evidence; the rest has no unit",

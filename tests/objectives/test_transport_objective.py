@@ -62,6 +62,15 @@ def test_the_weight_rises_in_steps_and_leaves_the_reconstruction_alone():
     torch.testing.assert_close(step.loss, step.terms["reconstruction"])
 
 
+def test_the_radius_adds_the_squared_length_of_the_codes():
+    made, x = model(), Batch(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    found = []
+    for radius in (math.inf, 2.0):
+        torch.manual_seed(0)
+        found.append(objectives.Transport(radius=radius)(made, x).loss)
+    assert (found[1] - found[0]).item() == pytest.approx((25 + 1) / 2 / 8, rel=1e-4)
+
+
 def test_it_needs_orbits():
     normal = VAE(
         encoder=nn.Linear(2, 4),
@@ -76,7 +85,12 @@ def test_it_needs_orbits():
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"eta": -1.0}, "0 or a positive"), ({"iterations": 0}, "iterations"), ({"restarts": 0}, "restarts")],
+    [
+        ({"eta": -1.0}, "0 or a positive"),
+        ({"radius": 0.0}, "positive"),
+        ({"iterations": 0}, "iterations"),
+        ({"restarts": 0}, "restarts"),
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(options, said):
     with pytest.raises(UserError, match=said):

@@ -29,6 +29,7 @@ def vaells(
     prior_rate: Positive = 2.0,
     prior_noise: Positive = 0.3,
     eta: NonNegative = 2.0,
+    radius: Positive = 5.0,
     pace: Positive = 50.0,
     iterations: PositiveInt = 6,
     restarts: PositiveInt = 8,
@@ -59,6 +60,7 @@ def vaells(
     prior_rate: of the Laplace law of c in p(z)
     prior_noise: s in p(z)
     eta: weight of the operators' size
+    radius: R of a term |f(x)|^2/(2 R^2) that keeps codes around 0, about which operators turn; the paper has none (a large R)
     pace: how many times faster than the networks the operators learn
     iterations: steps of the search for the best c
     restarts: draws of c that it may begin at, beside 0
@@ -72,7 +74,11 @@ def vaells(
     model = assemble(data, posterior=q, prior=None, **parts)
     model.prior = priors.Orbits(model.encoder, psi, data.shape, anchors, rate=prior_rate, noise=prior_noise)
     loss = objectives.Transport(
-        eta, weight=objectives.Warmup(warmup) if warmup else 1.0, iterations=iterations, restarts=restarts
+        eta,
+        radius=radius,
+        weight=objectives.Warmup(warmup) if warmup else 1.0,
+        iterations=iterations,
+        restarts=restarts,
     )
     return Method(model, loss, Training(), start=_start)
 

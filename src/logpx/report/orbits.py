@@ -47,19 +47,21 @@ def orbits(s: Subject) -> Section | None:
 
 
 def path(psi: Tensor, anchors: Tensor, scale: float) -> Tensor:
-    """T(c) a along one operator, (N, STEPS, D), a in the middle: once around where Psi turns, else to three scales of c's law.
-
-    It turns where the eigenvalue with the largest imaginary part has no larger real one.
-    """
-    fastest = _fastest(psi)
-    turns = abs(fastest.imag) > abs(fastest.real)
-    c = torch.linspace(-1, 1, STEPS) * (math.pi / abs(fastest.imag) if turns else 3 * scale)
+    """T(c) a along one operator, (N, STEPS, D), a in the middle: once around where Psi turns, else three scales of c each way."""
+    re, im = _sizes(psi)
+    c = torch.linspace(-1, 1, STEPS) * (math.pi / im if turns(re, im) else 3 * scale)
     return (transport(c[:, None], psi[None]) @ anchors[:, None, :, None]).squeeze(-1)
 
 
-def _fastest(psi: Tensor) -> complex:
+def _sizes(psi: Tensor) -> tuple[float, float]:
+    """The largest real and the largest imaginary part of its eigenvalues, in size."""
     values = torch.linalg.eigvals(psi)
-    return complex(values[values.imag.abs().argmax()].item())
+    return values.real.abs().max().item(), values.imag.abs().max().item()
+
+
+def turns(re: float, im: float) -> bool:
+    """Whether once around changes lengths by less than the factor exp(0.1 * 2 pi) = 1.9."""
+    return re < 0.1 * im
 
 
 def _plot(s: Subject, m: int, paths: Tensor) -> Picture:
@@ -90,12 +92,11 @@ def _name(m: int) -> str:
 
 def _around(psi: Tensor) -> str:
     """What its orbits are."""
-    fastest = _fastest(psi)
-    re, im = abs(fastest.real), abs(fastest.imag)
-    if im <= re:
-        return "it stretches and shrinks; orbits to three scales of <i>c</i> each way."
-    kind = "it turns" if re < 0.1 * im else "it turns in a spiral"
-    return f"{kind}, |Re|/|Im| = {number(re / im, 3)}; orbits once around."
+    re, im = _sizes(psi)
+    if turns(re, im):
+        return f"it turns, |Re|/|Im| = {number(re / im, 3)}; orbits once around."
+    kind = f"it spirals, |Re|/|Im| = {number(re / im, 3)}" if re < im else "it stretches and shrinks"
+    return f"{kind}; orbits to three scales of <i>c</i> each way."
 
 
 def _values(psi: Tensor) -> str:
