@@ -1,6 +1,5 @@
 """Families on curved spaces: what the encoder's numbers mean, how far they may go, products, and one curvature for all."""
 
-
 import pytest
 import torch
 from scipy.special import polygamma

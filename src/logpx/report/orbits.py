@@ -47,7 +47,7 @@ def orbits(s: Subject) -> Section | None:
 
 
 def path(psi: Tensor, anchors: Tensor, scale: float) -> Tensor:
-    """T(c) a along one operator, (N, STEPS, D), a in the middle: once around where Psi turns, else three scales of c each way."""
+    """T(c) a along one operator, (N, STEPS, D), a in the middle: once around where Psi turns, else 3 scales of c each way."""
     re, im = _sizes(psi)
     c = torch.linspace(-1, 1, STEPS) * (math.pi / im if turns(re, im) else 3 * scale)
     return (transport(c[:, None], psi[None]) @ anchors[:, None, :, None]).squeeze(-1)
