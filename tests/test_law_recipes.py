@@ -27,6 +27,7 @@ OWN: dict[str, dict] = {
     "constrained_vae": {"eps": 2.0},
     "geco": {"kappa": 1.0},
     "vq_vae": {"codes": 8, "width": 4, "prior_steps": 20, "prior_width": 8},
+    "vaells": {"operators": 1, "anchors": 3, "iterations": 1, "restarts": 1, "warmup": 20},
     "two_layer_vae": {"top": 1, "top_hidden": (8,)},
 }
 every_recipe = pytest.mark.parametrize("name", RECIPES)

@@ -157,8 +157,13 @@ class VAE(nn.Module):
 
     @property
     def has_evidence(self) -> bool:
-        """Whether log p(x) can be bounded: there is a prior, and q(z|x) is a density."""
-        return self.prior is not None and getattr(self.posterior, "has_density", True)
+        """Whether log p(x) can be bounded: there is a prior, and both p(z) and q(z|x) are densities that can be computed."""
+        return self.rates_codes and getattr(self.posterior, "has_density", True)
+
+    @property
+    def rates_codes(self) -> bool:
+        """Whether log p(z) can be asked of a code: there is a prior, with a density that can be computed."""
+        return self.prior is not None and getattr(self.prior, "has_density", True)
 
     @property
     def has_mean(self) -> bool:

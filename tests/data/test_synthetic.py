@@ -57,6 +57,14 @@ def plane_by_scipy(x: np.ndarray) -> np.ndarray:
     return stats.multivariate_normal.logpdf(x, np.zeros(10), q @ q.T + 0.01 * np.eye(10))
 
 
+def circles_by_scipy(x: np.ndarray) -> np.ndarray:
+    """(rho / s)^2 is noncentral chi square with 2 degrees of freedom around (r / s)^2; the direction is uniform."""
+    y = x @ rotated(2)
+    rho2 = (y[:, :2] ** 2).sum(1)
+    each = [stats.ncx2.logpdf(rho2 / 0.01, 2, r**2 / 0.01) - math.log(0.01 * math.pi * 2) for r in (1.0, 2.0)]
+    return logsumexp(each, axis=0) + stats.norm.logpdf(y[:, 2:], scale=0.1).sum(1)
+
+
 def branching_by_scipy(x: np.ndarray) -> np.ndarray:
     """A mixture of normals whose scales the columns' own have divided."""
     nodes, scale = module.tree_nodes(0)[0], np.sqrt(module.tree_nodes(0)[0].var(0) + 0.2)
@@ -72,6 +80,7 @@ JUDGES = {
     "sphere": sphere_by_scipy,
     "sphere-10": sphere_10_by_scipy,
     "plane": plane_by_scipy,
+    "circles": circles_by_scipy,
     "tree": mixture_by_scipy(module.tree_nodes(0)[0], 0.2),
     "branching": branching_by_scipy,
 }

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 NOT_NATS = {
     *("contraction", "dip", "l1", "mmd", "multiplier", "sliced_wasserstein", "squared_error", "tolerance"),
     *("commitment", "perplexity", "usage"),
+    "operators",
     *("total_variation", "wasserstein2"),
 }
 
 
 def judged(run: "Run", rows: Any, *, show: bool = True, **how: Any) -> "Evidence | CodeEvidence | None":
-    """log p(x) of rows, log p(z) where z is a code of no density, None where there is no prior either.
+    """log p(x) of rows, log p(z) where z is a code of no density, None where there is no prior, or none with a density, either.
 
     Bits per dimension are for pictures: columns of a table are no dimensions alike.
     """
@@ -30,7 +31,14 @@ def judged(run: "Run", rows: Any, *, show: bool = True, **how: Any) -> "Evidence
         found = evidence(run.model, rows, progress=progress("evidence") if show else None, **how)
         is_picture = len(run.info["data"]["shape"]) == 3
         return found if is_picture else replace(found, dims=0)  # 0 dimensions: no bits for each of them
-    return code_evidence(run.model, rows) if run.model.prior is not None else None
+    return code_evidence(run.model, rows) if run.model.rates_codes else None
+
+
+def why_none(run: "Run") -> str:
+    """Why `judged` found nothing."""
+    if run.model.prior is None:
+        return "no log p(x), for this model has no prior over z"
+    return "no log p(x), for p(z) and q(z|x) of this model are integrals without a closed form"
 
 
 def measured(run: "Run", found: "Evidence | CodeEvidence | None") -> str | None:

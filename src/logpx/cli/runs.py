@@ -7,7 +7,7 @@ import typer
 
 from logpx.cli.app import JSON, Folder, app, print_json
 from logpx.cli.opened import open_run, reopen
-from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, write_report
+from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, why_none, write_report
 from logpx.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def evaluate(
     if as_json:
         numbers = in_numbers(opened, found) or {"kind": None, "value": None}
         return print_json({"run": str(run)} | about | numbers | {"terms": terms})
-    says = in_words(opened, found) if found else "no log p(x), for this model has no prior over z"
+    says = in_words(opened, found) if found else why_none(opened)
     where = about["split"] if data else f"{about['split'].replace('_', '-')} set"
     print(f"{about['data']} ({about['protocol']}), {where}: {says}")
     if getattr(found, "ess", None) is not None and samples > 1:

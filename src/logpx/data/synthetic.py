@@ -193,6 +193,32 @@ def plane_log_density(x: Tensor) -> Tensor:
     return along + across_log_density(x, inside)
 
 
+# --- circles, in ten dimensions ------------------------------------------------------------------------------
+
+CIRCLE_RADII = (1.0, 2.0)
+
+
+def circles(n: int, seed: int) -> Synthetic:
+    """A uniform point on one of two concentric circles, in R^10 by the isometry Q, plus N(0, 0.1^2 I); the label says which."""
+    random = np.random.RandomState(seed)
+    which, angle = random.randint(len(CIRCLE_RADII), size=n), 2 * math.pi * random.uniform(size=n)
+    point = np.array(CIRCLE_RADII)[which, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x = point @ embedding(2).T + SPHERE_NOISE * random.standard_normal((n, EMBEDDED_P))
+    return Synthetic(x, circles_log_density, which, tuple(f"radius {r:g}" for r in CIRCLE_RADII))
+
+
+def circles_log_density(x: Tensor) -> Tensor:
+    """log 1/2 sum_r (2 pi s^2)^-1 exp(-(rho^2 + r^2)/(2 s^2)) I_0(rho r/s^2), rho = |Q^T x|, + log N of what lies across.
+
+    I_0(t) = exp(t) i0e(t), and exp(t) joins the Gaussian factor, which leaves exp(-(rho - r)^2/(2 s^2)).
+    """
+    inside, variance = x.double() @ parameter(embedding(2), x), SPHERE_NOISE**2
+    r, rho = parameter(np.array(CIRCLE_RADII), x), inside.norm(dim=1, keepdim=True)
+    each = torch.special.i0e(rho * r / variance).log() - (rho - r).square() / (2 * variance)
+    plane = torch.logsumexp(each, dim=1) - math.log(2 * math.pi * variance * len(r))
+    return plane + across_log_density(x, inside)
+
+
 # --- tree ---------------------------------------------------------------------------------------------------
 
 TREE_DEPTH, TREE_P, TREE_VARIANCE = 6, 50, 0.2
@@ -251,6 +277,7 @@ MAKERS: dict[str, tuple[Callable[[int, int], Synthetic], str]] = {
     "sphere": (sphere, "the unit sphere in three dimensions, with noise, P = 3"),
     "sphere-10": (sphere_10, "the unit sphere S^2 in ten dimensions, with noise, P = 10"),
     "plane": (plane, "a normal law on a plane in ten dimensions, with noise, P = 10"),
+    "circles": (circles, "two concentric circles in ten dimensions, with noise, P = 10"),
     "tree": (tree, "a noisy binary tree of depth 6, P = 50"),
     "branching": (branching, "the same tree, five rows of each node, standardised, P = 50"),
 }

@@ -17,6 +17,7 @@ from logpx.distributions.sequence import TokenSequence
 from logpx.distributions.spaces import Space, spaces_of
 from logpx.distributions.sphere import PowerSpherical, UniformSphere, VonMisesFisher
 from logpx.distributions.table import Columns
+from logpx.distributions.transported import Orbits, Transported
 from logpx.distributions.wrapped import WrappedNormal
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "LogisticMixture",
     "NegativeBinomial",
     "OneHots",
+    "Orbits",
     "OverCodes",
     "Point",
     "PoissonLogMean",
@@ -41,6 +43,7 @@ __all__ = [
     "Space",
     "StudentT",
     "TokenSequence",
+    "Transported",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",

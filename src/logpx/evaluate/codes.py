@@ -12,6 +12,11 @@ from logpx.errors import UserError
 from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed
 from logpx.model import VAE
 
+NO_DENSITY = (
+    "The prior of this model can be drawn from, but its density is an integral without a closed form, so log p(x) is not "
+    "bounded and codes are not rated: compare such models by their reconstruction and their samples."
+)
+
 
 @dataclass(frozen=True)
 class CodeEvidence(PerPoint):
@@ -42,6 +47,8 @@ def code_evidence(model: VAE, data: Points) -> CodeEvidence:
     """log p(z) at z = f(x), exactly; raises UserError without a prior, and where q(z|x) is a density and log p(x) is due."""
     if model.prior is None:
         raise UserError("This model has no prior over its codes: train it with one, such as --density mixture.")
+    if not model.rates_codes:
+        raise UserError(NO_DENSITY)
     if model.has_evidence:
         raise UserError("Here q(z|x) is a density, so log p(x) itself can be bounded: take evidence.")
     check_rows(data)

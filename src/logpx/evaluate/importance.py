@@ -14,6 +14,7 @@ from torch import Tensor
 
 from logpx.distributions import is_density
 from logpx.errors import UserError
+from logpx.evaluate.codes import NO_DENSITY
 from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
@@ -116,11 +117,13 @@ def evidence(
     memory   bytes that decoding may use at once; it changes the speed, not the result.
 
     Each point is encoded once. The noise of a point depends on `seed` and its position only, so neither the other
-    rows nor `memory` change its value (beyond rounding). Raises UserError for a model without a prior, samples < 1,
-    no rows, or a non-finite estimate.
+    rows nor `memory` change its value (beyond rounding). Raises UserError for a model without a prior or with one whose
+    density is not computed, samples < 1, no rows, or a non-finite estimate.
     """
     whole("samples", samples)
     check_rows(data)
+    if model.prior is not None and not model.rates_codes:
+        raise UserError(NO_DENSITY)
     with at_rest(model):
         if model.marginal is not None:
             return _exact(model, data, memory, progress)

@@ -14,6 +14,7 @@ from logpx.networks.sequence import (
     TransformerEncoder,
 )
 from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
+from logpx.networks.transport import Operators
 
 __all__ = [
     "MADE",
@@ -41,6 +42,7 @@ __all__ = [
     "Masking",
     "Nothing",
     "OneHotFeatures",
+    "Operators",
     "SaltAndPepper",
     "Seeing",
     "Shape",

@@ -21,6 +21,7 @@ from logpx.objectives.discrete import DiscreteELBO, Estimator
 from logpx.objectives.divergences import JensenShannon, ReverseKL, SlicedWasserstein, TotalVariation, Wasserstein2
 from logpx.objectives.penalties import DIP, MMD, KernelName, TotalCorrelation, Version, Weights
 from logpx.objectives.quantised import Quantisation
+from logpx.objectives.transport import Transport
 
 __all__ = [
     "DIP",
@@ -53,6 +54,7 @@ __all__ = [
     "Terms",
     "TotalCorrelation",
     "TotalVariation",
+    "Transport",
     "Version",
     "Warmup",
     "Wasserstein2",

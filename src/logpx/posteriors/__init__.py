@@ -10,6 +10,7 @@ from logpx.posteriors.flow import Flow
 from logpx.posteriors.normal import DiagNormal, FullNormal
 from logpx.posteriors.point import Deterministic
 from logpx.posteriors.quantised import Codebook, FiniteScalar
+from logpx.posteriors.transported import Transported
 
 __all__ = [
     "Categorical",
@@ -22,6 +23,7 @@ __all__ = [
     "PowerSpherical",
     "Product",
     "RiemannianNormal",
+    "Transported",
     "VonMisesFisher",
     "WrappedNormal",
 ]

@@ -5,6 +5,7 @@ from logpx.priors.discrete import Categorical
 from logpx.priors.flow import Flow
 from logpx.priors.later import Codes, Later
 from logpx.priors.mixture import FullMixture, Mixture
+from logpx.priors.orbits import Orbits
 from logpx.priors.standard import StandardNormal
 from logpx.priors.vamp import Vamp
 
@@ -15,6 +16,7 @@ __all__ = [
     "FullMixture",
     "Later",
     "Mixture",
+    "Orbits",
     "Product",
     "RiemannianNormal",
     "StandardNormal",

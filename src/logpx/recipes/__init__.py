@@ -14,6 +14,7 @@ from logpx.recipes.codes import ae, contractive, denoising, linear_ae, sparse
 from logpx.recipes.priors import flow_vae, mixture_vae, vamp_vae
 from logpx.recipes.quantised import vq_vae
 from logpx.recipes.curved import hyperspherical_vae, mixed_curvature_vae, poincare_vae
+from logpx.recipes.structure import vaells
 from logpx.recipes.discrete import dvae
 from logpx.recipes.pixels import made, pixel_vae, pixelcnn
 from logpx.recipes.aggregate import aae, beta_tc, dip_vae, divergence_vae, factor_vae, info_vae, wae_gan, wae_mmd
@@ -64,6 +65,7 @@ __all__ = [
     "sparse",
     "two_layer_vae",
     "vae",
+    "vaells",
     "vamp_vae",
     "vq_vae",
     "wae_gan",

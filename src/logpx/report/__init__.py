@@ -11,7 +11,19 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import codes, curved, diagnosis, discrete, geodesics, latents, samples, sequences, settings, summary
+from logpx.report import (
+    codes,
+    curved,
+    diagnosis,
+    discrete,
+    geodesics,
+    latents,
+    orbits,
+    samples,
+    sequences,
+    settings,
+    summary,
+)
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -30,6 +42,7 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     samples.density,
     latents.plane,
     latents.single,
+    orbits.orbits,
     curved.latent_maps,
     latents.walks,
     geodesics.walks,

@@ -139,9 +139,18 @@ def _without_evidence(s: Subject) -> str:
     big = _big(words, best[part][name], math.nan, "nats per data point")
     if s.prior is None:
         return big + "<p>This model has no prior over <i>z</i>, so it has no evidence and no samples.</p>\n"
+    if not s.model.rates_codes:
+        return big + _NO_DENSITY
     if not s.model.has_evidence:
         return big + _codes(s)
     return big + "<p>The evidence was not estimated: <code>logpx evaluate</code> does that, with an error bar.</p>\n"
+
+
+_NO_DENSITY = (
+    "<p>The loss is <strong>no bound</strong>: <i>p</i>(<i>z</i>) and <i>q</i>(<i>z</i>|<i>x</i>) are integrals over "
+    "transports without a closed form, and their largest integrands stand for them. So there is no log <i>p</i>(<i>x</i>) "
+    "here; judge the model by its reconstruction, its orbits and its samples.</p>\n"
+)
 
 
 def _codes(s: Subject) -> str:
