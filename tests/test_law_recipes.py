@@ -13,6 +13,8 @@ from logpx import recipes
 from logpx.cli.train import _option, _train_options
 from logpx.data import Data, from_array
 from logpx.data.language import sentences
+from logpx.doctor import examine, findings
+from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.recipes import RECIPES, load_run
 from logpx.recipes.page import example, files, page
@@ -145,6 +147,19 @@ def test_saved_and_loaded_it_is_the_same_model(name, tmp_path):
     x = data.test.batch()
     with at_rest(again.model), at_rest(run.model):  # a denoising encoder adds its noise only in training mode
         assert torch.equal(again.model.encode(x).mean, run.model.encode(x).mean)
+
+
+@every_recipe
+def test_the_doctor_examines_it_or_says_why_not(name):
+    data = toy(name)
+    run = fit(small(name, data), data, epochs=1, show=False)
+    try:
+        measured = examine(run, data, rows=20)
+    except UserError as why:
+        assert str(why).endswith(".")  # noqa: PT017 - either answer will do
+        return
+    assert json.dumps(measured.summary())
+    assert all(finding.says.endswith(".") for finding in findings(measured))
 
 
 @every_recipe

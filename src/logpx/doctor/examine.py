@@ -43,8 +43,8 @@ class Examination:
     parts        KL = information + marginal, marginal = total correlation + dimension-wise
     motion       of E[x|z] by one standard deviation of each latent, (D,), units of x
     resemblance  of samples to rows
-    squared_error  E (x - E[x|z])^2 per number of x, of a likelihood that has a sigma
-    sigma        that likelihood's, where there is one number; `sigma_fixed` whether it was given
+    squared_error  E (x - E[x|z])^2 per number of x, of a likelihood that has one sigma
+    sigma        that likelihood's; `sigma_fixed` whether it was given
     forecast     the data's spectrum
     sits         where a linear VAE sits
     """
@@ -157,7 +157,7 @@ def _sigma(likelihood: torch.nn.Module) -> tuple[float | None, bool]:
     if isinstance(sigma, float | int):
         return float(sigma), True
     learned: Any = getattr(likelihood, "log_sigma", None)
-    return (math.exp(learned.item()), False) if learned is not None else (None, False)
+    return (math.exp(learned.item()), False) if learned is not None and learned.numel() == 1 else (None, False)
 
 
 def _squared_error(run: Run, split: Split, rows: int, seed: int) -> float:

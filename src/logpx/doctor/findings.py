@@ -93,15 +93,16 @@ def beta_too_large(e: Examination) -> Finding | None:
 
 def sigma_too_large(e: Examination) -> Finding | None:
     """A fixed sigma^2 above the error that it describes."""
-    if not e.sigma_fixed or e.sigma is None or e.squared_error is None or e.sigma**2 <= 1.5 * e.squared_error:
+    if not e.sigma_fixed or (found := _above_its_error(e, 1.5)) is None:
         return None
+    variance, error = found
     live = ""
     if e.forecast is not None:
-        n = e.forecast.live(e.latent, e.sigma**2)
+        n = e.forecast.live(e.latent, variance)
         live = f"; of the data's eigenvalues {n} exceed it, which is how many latents a linear VAE would keep"
     return Finding(
         "sigma too large",
-        f"sigma^2 is fixed at {e.sigma**2:.3g}, and the error that it describes is {e.squared_error:.3g} per number: what "
+        f"sigma^2 is fixed at {variance:.3g}, and the error that it describes is {error:.3g} per number: what "
         f"varies less than sigma^2 is not worth a latent{live}; {_actives(e)}.",
         Remedy("learn sigma", {"sigma": "shared"}),
     )
@@ -145,14 +146,15 @@ def too_many_dimensions(e: Examination) -> Finding | None:
 
 def sigma_still_falling(e: Examination) -> Finding | None:
     """A learned sigma^2 that is far above the error: latents switch on one after the other while it falls."""
-    if e.sigma_fixed or e.sigma is None or e.squared_error is None or e.sigma**2 <= 2 * e.squared_error:
+    if e.sigma_fixed or (found := _above_its_error(e, 2)) is None:
         return None
+    variance, error = found
     is_gaussian = isinstance(e.run.model.likelihood, Gaussian)
     longer = {"epochs": 4 * e.run.info["training"]["epochs"]}
     return Finding(
         "sigma still falling",
-        f"sigma is learned and stands at sigma^2 = {e.sigma**2:.3g}, while the error that it describes is "
-        f"{e.squared_error:.3g} per number: the run ended before sigma came down, and until then latents stay shut; "
+        f"sigma is learned and stands at sigma^2 = {variance:.3g}, while the error that it describes is "
+        f"{error:.3g} per number: the run ended before sigma came down, and until then latents stay shut; "
         f"{_actives(e)}.",
         Remedy("keep sigma at its optimum from the first step on", {"sigma": "optimal"})
         if is_gaussian and "sigma" in e.run.info["options"]
@@ -224,6 +226,16 @@ RULES: tuple[Rule, ...] = (
     prior_does_not_fit,
     some_unused,
 )
+
+
+def _above_its_error(e: Examination, times: float) -> tuple[float, float] | None:
+    """(sigma^2, the squared error that it describes) where the one is so many times the other.
+
+    None for a code without a density, which weighs nothing by sigma.
+    """
+    if e.sigma is None or e.squared_error is None or not e.run.model.has_evidence:
+        return None
+    return (e.sigma**2, e.squared_error) if e.sigma**2 > times * e.squared_error else None
 
 
 def _steps(e: Examination) -> int:
