@@ -63,9 +63,9 @@ def build(
         table = table.given_labels(classes, label or LABEL)
     plan = decide(stored, table.facts, protocol, table.kind, seed)
     splits = (
-        cut(plan, table, stored.x, labels, train, "train"),
-        cut(plan, table, stored.x, labels, kept, "held_out"),
-        cut(plan, table, stored.x, labels, rest, "test")
+        cut(plan, table, stored.x, labels, train, "train", stored.factors),
+        cut(plan, table, stored.x, labels, kept, "held_out", stored.factors),
+        cut(plan, table, stored.x, labels, rest, "test", stored.factors)
         if stored.test is None
         else cut(plan, table, stored.test, test_labels, np.arange(len(stored.test)), "test"),
     )
@@ -93,6 +93,7 @@ def build(
         log_density=stored.log_density,
         conditions=table.conditions,
         categories=table.categories | names_of_tokens(stored),
+        factors=stored.factor_columns,
     )
 
 
@@ -147,11 +148,18 @@ def arrange(stored: Stored, least: int = 2) -> None:
 
 
 def cut(
-    plan: Plan, table: Table, x: np.ndarray, labels: np.ndarray | None, index: np.ndarray, part: protocols.Part
+    plan: Plan,
+    table: Table,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    index: np.ndarray,
+    part: protocols.Part,
+    factors: np.ndarray | None = None,
 ) -> Split:
     """One split: the rows `index` of x, prepared as planned, with their context."""
     missing, levels = table.facts.holes > 0, levels_of(plan.kind, plan.levels, table.columns)
     rows, prepare, random = protocols.apply(plan.protocol, take(x, index), plan.levels, part, missing)
     named = None if labels is None else to_tensor(labels[index])
     context = context_of(table, labels, index)
-    return Split(rows, prepare, named, random, context, missing, levels)
+    made_by = None if factors is None else to_tensor(factors[index])
+    return Split(rows, prepare, named, random, context, missing, levels, made_by)
