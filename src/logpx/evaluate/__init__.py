@@ -3,6 +3,7 @@
 from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
+from logpx.evaluate.representation import Representation, representation
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.usage import Usage, mutual_information, usage
@@ -13,6 +14,7 @@ __all__ = [
     "Evidence",
     "Points",
     "Progress",
+    "Representation",
     "Usage",
     "at_rest",
     "batch_of",
@@ -24,5 +26,6 @@ __all__ = [
     "impute",
     "mutual_information",
     "private_randomness",
+    "representation",
     "usage",
 ]
