@@ -27,9 +27,10 @@ _CURVED = (
 class KnownRows(Protocol):
     """Rows of which something is known, such as a Split."""
 
-    labels: Tensor | None
-    factors: Tensor | None
-
+    @property
+    def labels(self) -> Tensor | None: ...
+    @property
+    def factors(self) -> Tensor | None: ...
     def __len__(self) -> int: ...
     def batch(self, index: Any, generator: Any = None, /) -> Batch: ...
 
@@ -140,7 +141,7 @@ def representation(model: VAE, data: KnownData, *, rows: int = 5000, seed: int =
         rows=len(z),
         split=test_name,
         test_rows=len(z_test),
-        factors=tuple(names),
+        factors=tuple(names) if train.factors is not None else (),
         scores=_scores(z, v, scales, ordered, _has_scale(model), seed) if by_factor else (),
         probes=tuple(probes),
         note=note,
