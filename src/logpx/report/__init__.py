@@ -11,7 +11,7 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import codes, curved, discrete, geodesics, latents, samples, sequences, settings, summary
+from logpx.report import codes, curved, discrete, factors, geodesics, latents, samples, sequences, settings, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -36,6 +36,7 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     discrete.classes,
     latents.at_work,
     geodesics.at_work,
+    factors.informations,
     codes.codes,
     settings.settings,
 )
