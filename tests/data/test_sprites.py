@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from logpx.data import load, sprites
+from logpx.data import from_array, load, sprites
 from logpx.errors import UserError
 
 FACTORS = sprites.combinations()
@@ -112,6 +112,21 @@ def test_the_named_set_carries_its_factors_through_the_splits():
         assert torch.equal(split.labels, split.factors[:, 0])
     assert sum(map(len, (data.train, data.held_out, data.test))) == 10_368
     assert load("sprites").checksum == data.checksum != load("sprites", seed=1).checksum
+
+
+def test_factors_of_an_array_count_their_sorted_values():
+    size, kind = np.array([0.5, 2.0, 0.5, 1.0]), ["b", "a", "b", "b"]
+    data = from_array(np.eye(4), factors={"size": size, "kind": kind}, held_out=0, test=1, kind="real")
+    assert [(c.name, c.kind, c.levels) for c in data.factors] == [("size", "integer", 3), ("kind", "categorical", 2)]
+    codes = torch.tensor([[0, 1], [2, 0], [0, 1], [1, 1]])
+    for split in (data.train, data.test):
+        assert torch.equal(split.factors, codes[split.x().argmax(1)])
+
+
+@pytest.mark.parametrize(("values", "words"), [(np.zeros(3), "one value each"), (np.array([1, 2, np.nan, 1]), "gaps")])
+def test_factors_that_do_not_fit_are_refused(values, words):
+    with pytest.raises(UserError, match=words):
+        from_array(np.eye(4), factors={"size": values})
 
 
 def test_other_sets_have_no_factors():

@@ -1,13 +1,12 @@
 """The report's section about known factors: the numbers are those of `disentangle`, and sets without factors have none."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import torch
 
 from logpx import report
-from logpx.data import Column, Split, from_array
+from logpx.data import from_array
 from logpx.evaluate.disentangle import mig, mutual_informations
 from logpx.recipes import hyperspherical_vae, vae
 from logpx.report import factors
@@ -19,18 +18,11 @@ V = torch.cartesian_prod(torch.arange(3), torch.arange(4)).repeat(10, 1)
 
 def subject(recipe=vae, known=True, **options) -> Subject:
     x = np.random.RandomState(0).randn(120, 3).astype(np.float32) + V.numpy()[:, [0, 1, 1]]
-    data = from_array(x, kind="real", held_out=0, test=0.5)
-    if known:
-        columns = (Column("kind", "categorical", 3), Column("size", "integer", 4))
-        data = replace(data, factors=columns, train=_with_levels(data.train), test=_with_levels(data.test))
+    factors = {"kind": np.array(["a", "b", "c"])[V[:, 0]], "size": V[:, 1]} if known else None
+    data = from_array(x, kind="real", held_out=0, test=0.5, factors=factors)
     run = fit(recipe(data, hidden=(8,), **options), data, epochs=1, show=False)
     run.model.eval().requires_grad_(False)
     return Subject(run, data, None)
-
-
-def _with_levels(split: Split) -> Split:
-    x = split.x().round().long()
-    return replace(split, factors=torch.stack([x[:, 0].clamp(0, 2), x[:, 1].clamp(0, 3)], 1))
 
 
 def test_each_number_is_the_information_in_parts_of_the_entropy():

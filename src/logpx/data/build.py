@@ -10,6 +10,7 @@ from logpx.data.arrays import layout, plain_array, stack_columns
 from logpx.data.asked import kinds_in, names_in
 from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, divide, take, to_tensor
 from logpx.data.columns import LABEL, check_observed, width
+from logpx.data.factors import with_factors
 from logpx.data.facts import scan
 from logpx.data.kinds import Plan, check_kind_name, decide
 from logpx.data.labels import name_labels
@@ -109,6 +110,7 @@ def from_array(
     protocol: str | None = None,
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
+    factors: Mapping[str, Any] | None = None,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.
 
@@ -117,6 +119,7 @@ def from_array(
 
     columns  the kind of single columns, by name (a plain array's are "column 0", ...), as in `load`.
     context  what a conditional model conditions on: "label", or names of columns.
+    factors  what made each row, where that is known: {"size": (N,) values, ...}; text is a category, numbers are ordered.
 
     Raises:
         UserError: the values are infinite, ragged or no numbers, or contradict kind or protocol.
@@ -128,6 +131,7 @@ def from_array(
         held["x"] = plain_array(x, name)
     y = None if labels is None else plain_array(labels, "labels", text=True)
     stored = Stored(name=name, source=name, labels=y, **held)
+    with_factors(stored, factors or {})
     options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
     return build(stored, protocol=protocol, kind=kind, **options)
 
