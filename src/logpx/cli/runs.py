@@ -7,6 +7,7 @@ import typer
 
 from logpx.cli.app import JSON, Folder, app, print_json
 from logpx.cli.opened import open_run, reopen
+from logpx.cli.represented import show_representation
 from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, why_none, write_report
 from logpx.errors import UserError
 
@@ -26,11 +27,16 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many rows.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the draws.")] = 0,
     memory: Annotated[int, typer.Option(min=1, help="Megabytes that decoding may use at once.")] = 256,
+    representation: Annotated[
+        bool, typer.Option("--representation", help="Instead: what the codes say of known factors or labels.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """Print log p(x) of a run's rows, or of others. Example: logpx evaluate runs/demo --samples 5000"""
     from logpx.evaluate import batch_of, expected_terms
 
+    if representation:
+        return show_representation(run, data, split, limit, seed, as_json)
     opened, rows, about = _rows(run, data, split)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))

@@ -91,6 +91,7 @@ class Split:
     context: Tensor | None = None  # (N, C): what a conditional model conditions on
     missing: bool = False  # True where rows hold nan, which means a value that was not observed
     levels: tuple[int | None, ...] | None = None  # number of categories of each element, where some are categories
+    factors: Tensor | None = None  # int64 (N, F): what made each row, where that is known; never for training on
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -142,6 +143,7 @@ class Data:
     conditions: tuple[Column, ...] = ()  # what the context is made of, in its order
     # of each categorical column: the categories of the training rows (code k is the k-th), then those seen elsewhere only
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    factors: tuple[Column, ...] = ()  # what the columns of a split's `factors` are
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -201,6 +203,8 @@ class Stored:
     dropped: tuple[str, ...] = ()  # columns of the file that were left out, as asked
     doubts: dict[str, str] = field(default_factory=dict)  # sentences on columns that hardly are what they seem
     kind: Kind | None = None  # where the reader knows what the numbers are
+    factors: np.ndarray | None = None  # (N, F) integers from 0: what made each row
+    factor_columns: tuple[Column, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

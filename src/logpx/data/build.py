@@ -10,6 +10,7 @@ from logpx.data.arrays import layout, plain_array, stack_columns
 from logpx.data.asked import kinds_in, names_in
 from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, divide, take, to_tensor
 from logpx.data.columns import LABEL, check_observed, width
+from logpx.data.factors import with_factors
 from logpx.data.facts import scan
 from logpx.data.kinds import Plan, check_kind_name, decide
 from logpx.data.labels import name_labels
@@ -63,9 +64,9 @@ def build(
         table = table.given_labels(classes, label or LABEL)
     plan = decide(stored, table.facts, protocol, table.kind, seed)
     splits = (
-        cut(plan, table, stored.x, labels, train, "train"),
-        cut(plan, table, stored.x, labels, kept, "held_out"),
-        cut(plan, table, stored.x, labels, rest, "test")
+        cut(plan, table, stored.x, labels, train, "train", stored.factors),
+        cut(plan, table, stored.x, labels, kept, "held_out", stored.factors),
+        cut(plan, table, stored.x, labels, rest, "test", stored.factors)
         if stored.test is None
         else cut(plan, table, stored.test, test_labels, np.arange(len(stored.test)), "test"),
     )
@@ -93,6 +94,7 @@ def build(
         log_density=stored.log_density,
         conditions=table.conditions,
         categories=table.categories | names_of_tokens(stored),
+        factors=stored.factor_columns,
     )
 
 
@@ -108,6 +110,7 @@ def from_array(
     protocol: str | None = None,
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
+    factors: Mapping[str, Any] | None = None,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.
 
@@ -116,6 +119,7 @@ def from_array(
 
     columns  the kind of single columns, by name (a plain array's are "column 0", ...), as in `load`.
     context  what a conditional model conditions on: "label", or names of columns.
+    factors  what made each row, where that is known: {"size": (N,) values, ...}; text is a category, numbers are ordered.
 
     Raises:
         UserError: the values are infinite, ragged or no numbers, or contradict kind or protocol.
@@ -127,6 +131,7 @@ def from_array(
         held["x"] = plain_array(x, name)
     y = None if labels is None else plain_array(labels, "labels", text=True)
     stored = Stored(name=name, source=name, labels=y, **held)
+    with_factors(stored, factors or {})
     options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
     return build(stored, protocol=protocol, kind=kind, **options)
 
@@ -147,11 +152,18 @@ def arrange(stored: Stored, least: int = 2) -> None:
 
 
 def cut(
-    plan: Plan, table: Table, x: np.ndarray, labels: np.ndarray | None, index: np.ndarray, part: protocols.Part
+    plan: Plan,
+    table: Table,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    index: np.ndarray,
+    part: protocols.Part,
+    factors: np.ndarray | None = None,
 ) -> Split:
     """One split: the rows `index` of x, prepared as planned, with their context."""
     missing, levels = table.facts.holes > 0, levels_of(plan.kind, plan.levels, table.columns)
     rows, prepare, random = protocols.apply(plan.protocol, take(x, index), plan.levels, part, missing)
     named = None if labels is None else to_tensor(labels[index])
     context = context_of(table, labels, index)
-    return Split(rows, prepare, named, random, context, missing, levels)
+    made_by = None if factors is None else to_tensor(factors[index])
+    return Split(rows, prepare, named, random, context, missing, levels, made_by)

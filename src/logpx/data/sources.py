@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from logpx.data import images, language, synthetic
+from logpx.data import images, language, sprites, synthetic
 from logpx.data.asked import names_in
 from logpx.data.base import Data, Kind, Share, Stored
 from logpx.data.build import build
@@ -25,6 +25,7 @@ PICTURES = {
 def names() -> dict[str, str]:
     """Every named data set and one line about it."""
     made = {name: line for name, (_, line) in synthetic.MAKERS.items()} | {language.NAME: language.LINE}
+    made[sprites.NAME] = sprites.LINE
     return PICTURES | {name: f"synthetic: {line}" for name, line in made.items()}
 
 
@@ -119,6 +120,8 @@ def read_name(name: str, seed: int, download: bool) -> Stored:
     """The stored rows of a named set."""
     if name == language.NAME:
         return language.read(seed)
+    if name == sprites.NAME:
+        return sprites.read(seed)
     if name in synthetic.MAKERS:
         return synthetic.read(name, seed)
     if name == "fashion-mnist":

@@ -13,6 +13,7 @@ from logpx.evaluate.collapse import (
 )
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
+from logpx.evaluate.representation import Representation, representation
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, private_randomness
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.usage import Usage, usage
@@ -24,6 +25,7 @@ __all__ = [
     "Evidence",
     "Points",
     "Progress",
+    "Representation",
     "Resemblance",
     "Usage",
     "at_rest",
@@ -41,6 +43,7 @@ __all__ = [
     "mutual_information",
     "placed",
     "private_randomness",
+    "representation",
     "resemblance",
     "usage",
 ]

@@ -16,6 +16,7 @@ from logpx.report import (
     curved,
     diagnosis,
     discrete,
+    factors,
     geodesics,
     latents,
     orbits,
@@ -50,6 +51,7 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     discrete.classes,
     latents.at_work,
     geodesics.at_work,
+    factors.informations,
     codes.codes,
     settings.settings,
 )
