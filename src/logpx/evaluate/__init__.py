@@ -3,7 +3,9 @@
 from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
+from logpx.evaluate.refine import Refined, refine
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
+from logpx.evaluate.score import Reference, Scores, rows_of_a_tile, scores
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.usage import Usage, mutual_information, usage
 
@@ -13,6 +15,9 @@ __all__ = [
     "Evidence",
     "Points",
     "Progress",
+    "Reference",
+    "Refined",
+    "Scores",
     "Usage",
     "at_rest",
     "batch_of",
@@ -24,5 +29,8 @@ __all__ = [
     "impute",
     "mutual_information",
     "private_randomness",
+    "refine",
+    "rows_of_a_tile",
+    "scores",
     "usage",
 ]
