@@ -353,7 +353,7 @@ def _types(held: Sequence[str], about: Mapping[str, Any]) -> dict[str, str]:
     if about["kind"] == "sequence":
         return dict.fromkeys(held, "text" if about["categories"].get(TOKEN) else "number")
     known = {column.name: column for column in (*columns_in(about, "conditions"), *columns_in(about, "column_kinds"))}
-    types = {name: "text" for name in held}  # of what the run does not know
+    types = dict.fromkeys(held, "text")  # of what the run does not know
     types |= dict.fromkeys(about["columns"] or (), "truth" if about["kind"] == "binary" else "number")
     for name, column in known.items():
         numbers = column.kind != "categorical" or all(map(_is_number, about["categories"][name][: column.levels]))
