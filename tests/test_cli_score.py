@@ -69,6 +69,7 @@ def test_a_table_is_scored_row_by_row(place: Path, capsys: pytest.CaptureFixture
     assert (said["name"], said["kind"], said["out"]) == ("L_20", "lower bound", "scores.csv")
     p = np.array([float(row["p_value"]) for row in found])
     assert said["p_value_below_0.05"] == (p <= 0.05).sum()
+    assert said["ess_below_10"] == (truth.ess < 10).sum()
     entropy = said["entropy"]
     np.testing.assert_allclose([float(row["typicality"]) for row in found], np.abs(truth.per_point.numpy() + entropy))
     assert sorted(path.name for path in Path().glob("*scores*")) == ["scores.csv"]
@@ -265,6 +266,9 @@ def test_nothing_is_overwritten(place: Path, capsys: pytest.CaptureFixture, monk
     assert "begun with another data" in refused("score table train.csv -o s.csv --samples 2 --resume", capsys)
     assert run(f"{line} --force") == 0
     assert not Path("s.csv.part").exists()
+    held = Path("train.csv").read_bytes()
+    assert "holds the data that were read" in refused("score table train.csv -o train.csv --samples 2 --force", capsys)
+    assert Path("train.csv").read_bytes() == held
     Path("t.csv.part").mkdir()
     assert "not of ours" in refused("score table new.csv -o t.csv --samples 2 --force", capsys)
 

@@ -11,7 +11,8 @@ from torch.distributions import MultivariateNormal
 from logpx import exact, recipes
 from logpx.data import Spec, from_array
 from logpx.errors import UserError
-from logpx.evaluate import Reference, evidence, refine, rows_of_a_tile, scores
+from logpx.evaluate import Reference, evidence, rows_of_a_tile, scores
+from logpx.evaluate.regret import refined
 from logpx.model import VAE, Batch
 
 
@@ -237,7 +238,7 @@ def test_refining_finds_the_best_numbers() -> None:
     x = gaussian_rows(30)
     model, best = linear_vae(x)
     truth = model.emit(Batch(x)).detach()
-    found = refine(exact.linear_vae.write_into(model, best._replace(encoder=0 * best.encoder)), Batch(x), steps=200)
+    found = refined(exact.linear_vae.write_into(model, best._replace(encoder=0 * best.encoder)), Batch(x), steps=200)
     torch.testing.assert_close(found.params[:, :2], truth[:, :2], rtol=0, atol=0.05)
     torch.testing.assert_close(found.elbo - found.encoder_elbo, found.gain)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from logpx.cli.app import JSON, Folder, StoppedError, app, print_json, progress, table
+from logpx.cli.made import check_apart
 from logpx.cli.opened import open_run, reopen
 from logpx.errors import UserError
 
@@ -64,6 +65,7 @@ def score(
     part.check(resume=resume, force=force)
     opened = open_run(run)
     about = opened.info["data"]
+    check_apart(part.out, data, about["source"], *([reference] if reference else []))
     if not opened.model.has_evidence:
         raise UserError(f"{run} says nothing of log p(x): it has no prior, or its codes have no density.")
     source = pieces_like(data, about, id_column=id_column)
@@ -90,6 +92,7 @@ def score(
     said = {"run": str(run), "data": str(data), "rows": totals.rows, "kind": begun.kind, "name": begun.name}
     said |= {"unit": "nats per data point", "value": totals.mean, "standard_error": totals.standard_error}
     said |= {"entropy": typical.entropy, "reference_rows": len(begun.reference), "p_value_below_0.05": totals.unlikely}
+    said |= {"ess_below_10": totals.doubtful}
     said |= {"out": str(part.out)} | ({"top": totals.most} if top else {})
     return print_json(said) if as_json else _announce(said, totals)
 
@@ -197,6 +200,11 @@ def _announce(said: dict[str, Any], totals: "Totals") -> None:
         f"  entropy {said['entropy']:.3f} nats by {said['reference_rows']:,} reference rows; p_value at most 0.05 for "
         f"{totals.unlikely / totals.rows:.1%} of the rows"
     )
+    if totals.doubtful:
+        print(
+            f"  effective sample size below 10 for {totals.doubtful / totals.rows:.1%} of the rows: their L_k may be far below "
+            "log p(x), so take more --samples"
+        )
     if totals.most:
         print(f"  the {len(totals.most)} rows first by {totals.by}:")
         names = [

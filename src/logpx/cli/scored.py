@@ -10,6 +10,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.train import state
 
+FEW = 10  # an effective sample size below which L_k is hardly log p(x): a bias of 1/(2 ESS) to first order, and itself too high
 ROWS = 65_536  # of a block of the finished file, whatever the pieces were
 
 
@@ -69,6 +71,8 @@ class Part:
         """Raises UserError where something would be lost: a file that is there, or pieces of one that was not finished."""
         if self.out.suffix not in WRITERS:
             raise UserError(f"{self.out.name}: scores are written as {', '.join(WRITERS)}.")
+        if self.out.suffix == ".parquet" and find_spec("pyarrow") is None:
+            raise UserError("Writing .parquet needs pyarrow: run pip install logpx[files], or write .csv.")
         if not self.out.parent.is_dir():
             raise UserError(f"There is no folder {self.out.parent} to write {self.out.name} in.")
         if self.out.exists() and (not force or self.out.is_dir()):
@@ -197,14 +201,14 @@ WRITERS: Mapping[str, Callable[[Path, Iterator[Block], str], None]] = {
 
 
 class Totals:
-    """The mean of log p(x) with its standard error, how many rows are atypical, and the most atypical ones.
+    """The mean of log p(x) with its standard error, how many rows are atypical or in doubt, and the most atypical ones.
 
     by  the column whose largest values come first; of log_px the smallest.
     """
 
     def __init__(self, top: int, by: str) -> None:
         self.top, self.by = top, by
-        self.rows, self.mean, self.squares, self.unlikely = 0, 0.0, 0.0, 0
+        self.rows, self.mean, self.squares, self.unlikely, self.doubtful = 0, 0.0, 0.0, 0, 0
         self.most: list[dict[str, Any]] = []
 
     def add(self, block: Block) -> None:
@@ -216,6 +220,8 @@ class Totals:
         self.squares += (x - mean).square().sum().item() + shift**2 * self.rows * n / total
         self.mean, self.rows = self.mean + shift * n / total, total
         self.unlikely += int((p <= 0.05).sum())
+        if (ess := block.columns["ess"]) is not None:
+            self.doubtful += int((ess < FEW).sum())
         if self.top:
             self._keep(block)
 

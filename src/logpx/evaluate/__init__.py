@@ -3,7 +3,6 @@
 from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
-from logpx.evaluate.refine import Refined, refine
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
 from logpx.evaluate.score import Reference, Scores, rows_of_a_tile, scores
 from logpx.evaluate.terms import expected_terms
@@ -16,7 +15,6 @@ __all__ = [
     "Points",
     "Progress",
     "Reference",
-    "Refined",
     "Scores",
     "Usage",
     "at_rest",
@@ -29,7 +27,6 @@ __all__ = [
     "impute",
     "mutual_information",
     "private_randomness",
-    "refine",
     "rows_of_a_tile",
     "scores",
     "usage",

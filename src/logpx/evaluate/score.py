@@ -22,7 +22,7 @@ from logpx.evaluate.importance import (
     log_weights,
     tile_rows,
 )
-from logpx.evaluate.refine import refine
+from logpx.evaluate.regret import refined
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.model import VAE, Batch
@@ -125,10 +125,10 @@ def scores(
     samples    k of L_k, and the draws of the ELBO.
     first      the position of data's first row in the whole that it is a piece of: a multiple of `rows_of_a_tile`.
     reference  rows that tell what is typical.
-    regret     steps of `refine`, 0 for no likelihood regret. Regret is max_tau ELBO(x; tau, theta) - ELBO(x; phi, theta), phi
-               the encoder's and theta the decoder's weights (Xiao, Yan & Amit 2020, arXiv:2003.02977, eq. 5). The paper
-               optimises the encoder's weights for each x; here tau are the numbers that the encoder emits for the row, so that
-               all rows are optimised at once, and 0 says that the encoder could not have done better for it.
+    regret     steps of `regret.refined`, 0 for no likelihood regret: max_tau ELBO(x; tau, theta) - ELBO(x; phi, theta), phi
+               the encoder's and theta the decoder's weights (Xiao, Yan & Amit 2020, arXiv:2003.02977). The paper optimises
+               the encoder's weights for each x; here tau are the numbers that the encoder emits for the row, so that all
+               rows are optimised at once, and 0 says that the encoder could not have done better for it.
     memory     bytes that decoding may use at once; it changes the speed, not the result.
 
     Raises UserError for a model without evidence, no rows, and where log p(x) of a row is not finite (it names the row).
@@ -181,7 +181,7 @@ def _tile(
             log_w, density = log_weights(model, tile, k, seed, at_once)
             kind, found = kind or ("lower bound" if density else "score"), _by_weights(model, log_w) | found
     if regret:
-        found["regret"] = refine(model, tile, steps=regret, seed=seed, memory=memory).gain
+        found["regret"] = refined(model, tile, steps=regret, seed=seed, memory=memory).gain
     found["dims"] = torch.full((rows,), P) if tile.observed is None else tile.observed.flatten(1).sum(1)
     found = {name: value[:n].double().cpu() for name, value in found.items()}
     _check_finite(found["log_px"], first)

@@ -28,7 +28,7 @@ class Refined(NamedTuple):
         return self.elbo - self.encoder_elbo
 
 
-def refine(
+def refined(
     model: VAE, batch: Batch, *, steps: int = 100, seed: int = 0, memory: int = 256 * 2**20, rate: float = RATE
 ) -> Refined:
     """tau = argmax E_q [log p(x|z) + log p(z) - log q(z)], q = posterior(tau), for each row, theta staying as it is.
