@@ -143,6 +143,25 @@ def test_the_size_of_the_pieces_leaves_no_trace(place: Path, suffix: str, monkey
     assert Path(f"s256.{suffix}").read_bytes() == whole
 
 
+@pytest.mark.parametrize("recipe", ["vae", "conditional_vae"])
+def test_gaps_texts_and_conditions_are_scored_alike_in_any_pieces(place: Path, recipe: str) -> None:
+    """The second tile alone has gaps, so that the pieces differ in what they hold."""
+    cells = [
+        f"{i % 7 / 3 if i < 130 or i % 3 else ''},{['Rome', 'Oslo'][i % 2]},{i % 5},{'ab'[i // 2 % 2]}"
+        for i in range(300)
+    ]
+    Path("t.csv").write_text("\n".join(["age,city,visits,kind", *cells]) + "\n")
+    context = "--label kind --context label" if recipe == "conditional_vae" else ""
+    assert run(f"train {recipe} t.csv --latent 2 {context} {TINY} --out of-{recipe}") == 0
+    for rows in (1, 1000):
+        assert run(f"score of-{recipe} t.csv -o {rows}.csv --samples 10 --rows {rows} --id kind") == 0
+    assert Path("1.csv").read_bytes() == Path("1000.csv").read_bytes()
+    opened = load_run(f"of-{recipe}")
+    truth = evidence(opened.model, rows_like("t.csv", opened.info["data"]), samples=10)
+    np.testing.assert_allclose([float(row["log_px"]) for row in lines("1.csv")], truth.per_point, rtol=0, atol=1e-4)
+    assert {row["id"] for row in lines("1.csv")} == {"a", "b"}
+
+
 class Killed(BaseException):
     """As if the machine had stopped."""
 

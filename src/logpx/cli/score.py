@@ -20,6 +20,7 @@ from logpx.errors import UserError
 if TYPE_CHECKING:
     from logpx.cli.scored import Begun, Block, Part, Totals
     from logpx.data import Piece
+    from logpx.evaluate import Reference
     from logpx.train import Run
 
 
@@ -80,21 +81,34 @@ def score(
             raise UserError(f"{data} has no rows to score.")
         begun = _begun(asked, run, opened, reference, memory * 2**20)
         part.begin(begun)
-    typical, tell = Reference(begun.reference), _pace(source.total, first)
+    typical, tell, totals = Reference(begun.reference), _pace(source.total, first), Totals(top, by)
     how: dict[str, Any] = {"samples": samples, "seed": seed, "reference": typical, "memory": memory * 2**20}
     with _kept(part):
         for piece in chain([ahead] if ahead else [], pieces):
             found = scores(opened.model, piece, first=piece.first, regret=steps if regret else 0, **how)
             part.add(_block(piece, found.columns(), about, regret))
             tell(piece.first + len(piece))
-        totals = Totals(top, by)
         part.finish(source.id_type, totals.add)
-    said = {"run": str(run), "data": str(data), "rows": totals.rows, "kind": begun.kind, "name": begun.name}
-    said |= {"unit": "nats per data point", "value": totals.mean, "standard_error": totals.standard_error}
-    said |= {"entropy": typical.entropy, "reference_rows": len(begun.reference), "p_value_below_0.05": totals.unlikely}
-    said |= {"ess_below_10": totals.doubtful}
-    said |= {"out": str(part.out)} | ({"top": totals.most} if top else {})
-    return print_json(said) if as_json else _announce(said, totals)
+    said = {"run": str(run), "data": data} | _in_numbers(begun, typical, totals) | {"out": str(part.out)}
+    if as_json:
+        return print_json(said | ({"top": totals.most} if top else {}))
+    return _announce(said, totals)
+
+
+def _in_numbers(begun: "Begun", typical: "Reference", totals: "Totals") -> dict[str, Any]:
+    """What all rows say together."""
+    return {
+        "rows": totals.rows,
+        "kind": begun.kind,
+        "name": begun.name,
+        "unit": "nats per data point",
+        "value": totals.mean,
+        "standard_error": totals.standard_error,
+        "entropy": typical.entropy,
+        "reference_rows": len(begun.reference),
+        "p_value_below_0.05": totals.unlikely,
+        "ess_below_10": totals.doubtful,
+    }
 
 
 def _asked(run: Path, data: str, reference: str | None) -> dict[str, Any]:
