@@ -55,18 +55,18 @@ def lines(path: str) -> list[dict[str, str]]:
 
 
 def test_a_table_is_scored_row_by_row(place: Path, capsys: pytest.CaptureFixture) -> None:
-    assert run("score table new.csv -o scores.csv --samples 20 --seed 3 --json") == 0
+    assert run("score table new.csv -o scores.csv --samples 30 --seed 3 --json") == 0
     said, found = json.loads(capsys.readouterr().out), lines("scores.csv")
     assert list(found[0]) == NAMES
     assert [int(row["id"]) for row in found] == list(range(400))
     opened = load_run("table")
-    truth = evidence(opened.model, rows_like("new.csv", opened.info["data"]), samples=20, seed=3)
+    truth = evidence(opened.model, rows_like("new.csv", opened.info["data"]), samples=30, seed=3)
     np.testing.assert_allclose([float(row["log_px"]) for row in found], truth.per_point, rtol=0, atol=1e-9)
     assert all(row["bits_per_dim"] == "" for row in found)  # columns of a table are no dimensions alike
     assert said["rows"] == 400
     assert said["value"] == pytest.approx(truth.mean, abs=1e-9)
     assert said["standard_error"] == pytest.approx(truth.standard_error, rel=1e-9)
-    assert (said["name"], said["kind"], said["out"]) == ("L_20", "lower bound", "scores.csv")
+    assert (said["name"], said["kind"], said["out"]) == ("L_30", "lower bound", "scores.csv")
     p = np.array([float(row["p_value"]) for row in found])
     assert said["p_value_below_0.05"] == (p <= 0.05).sum()
     assert said["ess_below_10"] == (truth.ess < 10).sum()
@@ -99,6 +99,7 @@ def test_other_rows_may_tell_what_is_typical(place: Path, capsys: pytest.Capture
     assert run("score table new.csv -o a.csv --samples 5 --reference new.csv --reference-rows 50 --json") == 0
     said, found = json.loads(capsys.readouterr().out), lines("a.csv")
     assert said["reference_rows"] == 50
+    assert said["ess_below_10"] is None  # of five draws none can be more
     assert said["entropy"] == pytest.approx(-np.mean([float(row["log_px"]) for row in found[:50]]), abs=1e-9)
 
 
@@ -238,14 +239,14 @@ def anonymous() -> float:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_does_not_grow_with_the_file(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten times the rows, which as numbers are 54 MB more, take no 18 MB more at any moment."""
+    """Ten times the rows, which as numbers are 72 MB more, take no 36 MB more at any moment; pieces are of 1 MB."""
     monkeypatch.setattr("logpx.data.base.CHUNK_BYTES", 2**18)  # less than the smaller file
     random = np.random.RandomState(0)
-    for n in (600, 6000):
+    for n in (800, 8000):
         np.save(f"x{n}.npy", random.randint(0, 256, (n, 50, 50)).astype(np.uint8))
-    assert run(f"train vae x600.npy --protocol threshold --latent 2 {TINY} --out big") == 0
+    assert run(f"train vae x800.npy --protocol threshold --latent 2 {TINY} --out big") == 0
     peaks = {}
-    for n in (600, 6000):
+    for n in (800, 8000):
         seen, done = [anonymous()], threading.Event()
 
         def watch(seen: list[float], done: threading.Event) -> None:
@@ -255,12 +256,12 @@ def test_memory_does_not_grow_with_the_file(place: Path, monkeypatch: pytest.Mon
 
         thread = threading.Thread(target=watch, args=(seen, done))
         thread.start()
-        assert run(f"score big x{n}.npy -o s{n}.csv --samples 1 --rows 500 --reference-rows 10 --memory 8") == 0
+        assert run(f"score big x{n}.npy -o s{n}.csv --samples 1 --rows 104 --reference-rows 10 --memory 8") == 0
         done.set()
         thread.join()
         peaks[n] = max(seen)
-    assert len(lines("s6000.csv")) == 6000
-    assert peaks[6000] - peaks[600] < 18
+    assert len(lines("s8000.csv")) == 8000
+    assert peaks[8000] - peaks[800] < 36, peaks
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

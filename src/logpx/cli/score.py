@@ -81,7 +81,7 @@ def score(
             raise UserError(f"{data} has no rows to score.")
         begun = _begun(asked, run, opened, reference, memory * 2**20)
         part.begin(begun)
-    typical, tell, totals = Reference(begun.reference), _pace(source.total, first), Totals(top, by)
+    typical, tell, totals = Reference(begun.reference), _pace(source.total, first), Totals(top, by, samples)
     how: dict[str, Any] = {"samples": samples, "seed": seed, "reference": typical, "memory": memory * 2**20}
     with _kept(part):
         for piece in chain([ahead] if ahead else [], pieces):
@@ -107,7 +107,7 @@ def _in_numbers(begun: "Begun", typical: "Reference", totals: "Totals") -> dict[
         "entropy": typical.entropy,
         "reference_rows": len(begun.reference),
         "p_value_below_0.05": totals.unlikely,
-        "ess_below_10": totals.doubtful,
+        "ess_below_10": totals.doubtful if totals.judges else None,
     }
 
 

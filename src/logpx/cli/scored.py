@@ -203,11 +203,12 @@ WRITERS: Mapping[str, Callable[[Path, Iterator[Block], str], None]] = {
 class Totals:
     """The mean of log p(x) with its standard error, how many rows are atypical or in doubt, and the most atypical ones.
 
-    by  the column whose largest values come first; of log_px the smallest.
+    by       the column whose largest values come first; of log_px the smallest.
+    samples  k: fewer than 25 are too few to judge by their effective sample size.
     """
 
-    def __init__(self, top: int, by: str) -> None:
-        self.top, self.by = top, by
+    def __init__(self, top: int, by: str, samples: int) -> None:
+        self.top, self.by, self.judges = top, by, samples >= 25
         self.rows, self.mean, self.squares, self.unlikely, self.doubtful = 0, 0.0, 0.0, 0, 0
         self.most: list[dict[str, Any]] = []
 
@@ -220,7 +221,7 @@ class Totals:
         self.squares += (x - mean).square().sum().item() + shift**2 * self.rows * n / total
         self.mean, self.rows = self.mean + shift * n / total, total
         self.unlikely += int((p <= 0.05).sum())
-        if (ess := block.columns["ess"]) is not None:
+        if self.judges and (ess := block.columns["ess"]) is not None:
             self.doubtful += int((ess < FEW).sum())
         if self.top:
             self._keep(block)
