@@ -41,7 +41,7 @@ def sample(
     shape = tuple(about["shape"])
     is_text = about["kind"] == "sequence"
     path = out or run / ("samples.png" if len(shape) == 3 else "samples.txt" if is_text else "samples.csv")
-    _check_apart(path, about["source"])
+    check_apart(path, about["source"])
     check_writable(path, force=force)
     if draw:
         _check_law(opened)
@@ -88,7 +88,7 @@ def impute(
     _check_prior(opened)
     about = opened.info["data"]
     path, source = out or run / "imputed.csv", source_of(run, about, data)
-    _check_apart(path, source, about["source"])
+    check_apart(path, source, about["source"])
     check_writable(path, force=force)
     rows = rows_like(source, about)
     made = fill(opened.model, rows, samples=samples, draw=draw, seed=seed)
@@ -108,7 +108,7 @@ def impute(
     return None
 
 
-def _check_apart(out: Path, *sources: str) -> None:
+def check_apart(out: Path, *sources: str) -> None:
     """Refuse to write over what was read, with --force too."""
     for source in sources:
         if out.exists() and (given := Path(source).expanduser()).exists() and out.samefile(given):

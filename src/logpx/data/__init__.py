@@ -7,6 +7,7 @@ from logpx.data.build import from_array
 from logpx.data.cells import Cells, cells_of
 from logpx.data.columns import check_seen, given_context
 from logpx.data.like import rows_like
+from logpx.data.pieces import Piece, Pieces, pieces_like
 from logpx.data.sources import PICTURES, load, names
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Data",
     "Kind",
     "MappedRows",
+    "Piece",
+    "Pieces",
     "Rows",
     "Spec",
     "Split",
@@ -28,5 +31,6 @@ __all__ = [
     "load",
     "names",
     "pairs_in",
+    "pieces_like",
     "rows_like",
 ]

@@ -136,7 +136,7 @@ class Data:
     note: str  # for people
     options: dict[
         str, Any
-    ]  # the held_out, test, seed, label and `asked` (kind, columns, context, drop) that `load` was given
+    ]  # the pixel_levels; the held_out, test, seed, label and `asked` (kind, columns, context, drop) that `load` was given
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None  # classes[k] is the name of label k
     log_density: Callable[[Tensor], Tensor] | None = None  # exact log p(x): (B, P) -> (B,), nats, float64

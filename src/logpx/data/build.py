@@ -72,6 +72,7 @@ def build(
     )
     asked = {"kind": kind, "columns": kinds, "context": list(given) or None, "drop": list(stored.dropped) or None}
     options = {"held_out": held_out, "test": test, "seed": seed, "label": label, "by_label": table.by_label}
+    options |= {"pixel_levels": plan.levels if plan.protocol != protocols.AS_IS else None}
     return Data(
         name=stored.name,
         source=stored.source,

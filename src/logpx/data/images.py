@@ -17,6 +17,7 @@ from logpx.data.reading import reading
 from logpx.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+GREYS = ("1", "L", "LA", "La")  # the modes of pictures without colour
 IDX_SHAPES = {
     "train-images-idx3-ubyte": (60_000, 28, 28),
     "train-labels-idx1-ubyte": (60_000,),
@@ -194,7 +195,7 @@ def survey(paths: list[Path]) -> tuple[bool, tuple[int, int]]:
                 f"{path} is {size[0]} x {size[1]} pixels and {paths[0].name} {first[0]} x {first[1]}; "
                 "bring all images to one size."
             )
-        colour = colour or mode not in ("1", "L", "LA", "La")
+        colour = colour or mode not in GREYS
     return colour, first or (0, 0)
 
 

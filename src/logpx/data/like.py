@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from logpx.data import protocols
 from logpx.data.about import check_about, columns_in
@@ -13,7 +14,7 @@ from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
 from logpx.data.build import arrange
 from logpx.data.cells import is_table
 from logpx.data.columns import encoded
-from logpx.data.facts import scan
+from logpx.data.facts import Facts, scan
 from logpx.data.kinds import decide
 from logpx.data.mixed import levels_of
 from logpx.data.sequences import sequences_like
@@ -29,12 +30,23 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     damaged.
     """
     check_about(about)
-    named, by_label = is_table(source), bool(about.get("by_label"))
+    named = is_table(source)
     drop = (about.get("asked") or {}).get("drop")
     stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
+    context = fitted(stored, about, named)
+    split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
+    return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+
+
+def fitted(stored: Stored, about: Mapping[str, Any], named: bool) -> Tensor | None:
+    """The context of stored rows, whose x becomes the run's numbers: its columns alone, categories by its codes.
+
+    named  whether the rows are those of a table. Raises UserError as `rows_like` does.
+    """
     if about["kind"] == "sequence":
         sequences_like(stored, about)
-        return _prepared(stored, about, None)
+        return None
+    by_label = bool(about.get("by_label"))
     columns, conditions = columns_in(about, "column_kinds"), columns_in(about, "conditions")
     labels = _label_of(stored, about, conditions[0] if by_label and conditions else None)
     if named:
@@ -44,23 +56,18 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     x = stored.x if not named else np.column_stack([_coded_like(stored, c, categories) for c in known])
     values = [labels] if by_label else [_coded_like(stored, c, categories) for c in conditions]
     stored.x, stored.columns, stored.test = x, tuple(c.name for c in known) or None, None
-    split = _prepared(stored, about, columns or None)
     if not conditions:
-        return split
+        return None
     if by_label and labels is None:
         raise UserError(f"The run conditions on labels, and {stored.name} has none; name their column as in the run.")
-    context = encoded(np.column_stack([np.asarray(value, np.float64) for value in values]), conditions, categories)
-    return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+    return encoded(np.column_stack([np.asarray(value, np.float64) for value in values]), conditions, categories)
 
 
 def _prepared(stored: Stored, about: Mapping[str, Any], columns: tuple[Column, ...] | None) -> Split:
     """The rows as a split, once their shape and values are seen to fit."""
-    arrange(stored, least=1)
-    if list(stored.x.shape[1:]) != list(about["shape"]):
-        raise UserError(
-            f"The run's data have shape {tuple(about['shape'])}; those of {stored.name} have {stored.x.shape[1:]}."
-        )
+    arrange_like(stored, about)
     facts = scan(stored)
+    _take_levels(stored, about, facts)
     plan = decide(stored, facts, about["protocol"], about["kind"], about["seed"])
     part: protocols.Part = "test"
     missing = facts.holes > 0
@@ -70,6 +77,28 @@ def _prepared(stored: Stored, about: Mapping[str, Any], columns: tuple[Column, .
     return Split(
         rows, prepare, random=random, missing=missing, levels=levels_of(about["kind"], about["levels"], columns)
     )
+
+
+def _take_levels(stored: Stored, about: Mapping[str, Any], facts: Facts) -> None:
+    """Bytes are pixels with the levels of the run's, not always 256; raises UserError where they go beyond these."""
+    levels = about.get("pixel_levels")
+    if levels is None or stored.levels or not facts.uint8 or facts.binary:
+        return
+    if facts.high.max() >= levels:
+        raise UserError(
+            f"{stored.name} has the level {facts.high.max():g}, and pixels of the run's data go from 0 to {levels - 1}: "
+            "scale them alike."
+        )
+    stored.levels = levels
+
+
+def arrange_like(stored: Stored, about: Mapping[str, Any]) -> None:
+    """Bring the rows into (N, *shape); raises UserError for another shape than the run's."""
+    arrange(stored, least=1)
+    if list(stored.x.shape[1:]) != list(about["shape"]):
+        raise UserError(
+            f"The run's data have shape {tuple(about['shape'])}; those of {stored.name} have {stored.x.shape[1:]}."
+        )
 
 
 def _label_of(stored: Stored, about: Mapping[str, Any], condition: Column | None) -> np.ndarray | None:
@@ -110,7 +139,7 @@ def _coded_like(stored: Stored, column: Column, categories: Mapping[str, Any]) -
     values = stored.x[:, i]
     if stored.typed and stored.typed[i] == "text":
         values = _numbers_in(stored, i, column)
-    bad = np.flatnonzero(~_fits(values, column.kind) & ~np.isnan(values))
+    bad = np.flatnonzero(~fits(values, column.kind) & ~np.isnan(values))
     if len(bad):
         row = int(bad[0])
         raise UserError(
@@ -130,7 +159,7 @@ def _numbers_in(stored: Stored, i: int, column: Column) -> np.ndarray:
         ) from None
 
 
-def _fits(values: np.ndarray, kind: str) -> np.ndarray:
+def fits(values: np.ndarray, kind: str) -> np.ndarray:
     """Which values a column of that kind may hold."""
     if kind == "binary":
         return np.isin(values, (0, 1))

@@ -10,7 +10,7 @@
 Likelihoods under different protocols are likelihoods of different data: never in one column of a table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -124,12 +124,17 @@ class DrawnRows:
         return self.rows.shape
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        grey = self.grey(self.rows[index], None)
         at = torch.arange(len(self))[index if isinstance(index, slice) else index.cpu()]
-        for i, p in zip(at.tolist(), grey, strict=True):
-            u = np.random.Generator(np.random.Philox(key=[self.key, i])).random(p.shape)
-            p.copy_(with_holes(torch.from_numpy(u < p.double().numpy()).to(p.dtype), p))
+        grey = drawn_by_position(self.grey(self.rows[index], None), at.tolist(), self.key)
         return grey if self.missing else grey.to(torch.uint8)
+
+
+def drawn_by_position(grey: Tensor, positions: Sequence[int], key: int) -> Tensor:
+    """x ~ Bernoulli(grey) in the place of grey (n, *shape): each row by the stream of its position, nan staying nan."""
+    for i, p in zip(positions, grey, strict=True):
+        u = np.random.Generator(np.random.Philox(key=[key, i])).random(p.shape)
+        p.copy_(with_holes(torch.from_numpy(u < p.double().numpy()).to(p.dtype), p))
+    return grey
 
 
 def drawn_once(rows: Rows, levels: int | None, seed: int, part: Part, missing: bool = False) -> Rows:
@@ -151,6 +156,15 @@ def drawn_once(rows: Rows, levels: int | None, seed: int, part: Part, missing: b
         if missing:
             drawn[start : start + 1000][np.isnan(grey)] = np.nan
     return to_tensor(drawn)
+
+
+def apply_to_piece(protocol: str, rows: Tensor, levels: int | None, first: int) -> Tensor:
+    """x of rows `first`, `first` + 1, ... of a source that is read a piece at a time, each as if it were evaluated alone."""
+    base, _, seed = protocol.partition(":")
+    if base in ("dynamic", "static"):
+        positions = range(first, first + len(rows))
+        return drawn_by_position(greys(levels)(rows, None), positions, int(seed or EVALUATION_SEED) << 2)
+    return apply(protocol, rows, levels, "test")[1](rows, None)
 
 
 def apply(

@@ -15,6 +15,7 @@ from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
 from logpx.evaluate.representation import Representation, representation
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, private_randomness
+from logpx.evaluate.score import Reference, Scores, rows_of_a_tile, scores
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.usage import Usage, usage
 
@@ -25,8 +26,10 @@ __all__ = [
     "Evidence",
     "Points",
     "Progress",
+    "Reference",
     "Representation",
     "Resemblance",
+    "Scores",
     "Usage",
     "at_rest",
     "batch_of",
@@ -45,5 +48,7 @@ __all__ = [
     "private_randomness",
     "representation",
     "resemblance",
+    "rows_of_a_tile",
+    "scores",
     "usage",
 ]

@@ -151,18 +151,15 @@ def _exact(model: VAE, data: Points, memory: int, progress: Progress | None) -> 
 
 def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
     P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
-    # Points of one tile, set by the problem and never by `memory`: one draw of each is at most 2^17 numbers (1 MB), and
-    # the tile's (k, rows) weights at most 2^22 (32 MB).
-    rows = max(1, min(128, 2**17 // P, 2**22 // k))
+    rows = tile_rows(P, k)
     pairs = max(rows, memory // pair_bytes(model, P))
     parts, density, observed = [], True, 0
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)
         n = len(batch.x)
         observed += n * P if batch.observed is None else int(batch.observed.sum())
-        # a short tile draws the same noise as a full one
-        batch = batch.map(lambda t: torch.cat([t, t[-1:].expand(rows - len(t), *t.shape[1:])]))
-        log_w, density = _log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
+        batch = filled_up(batch, rows)
+        log_w, density = log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
         log_w = log_w[:, :n]
         parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
         _tell(progress, start + n, count(data))
@@ -171,7 +168,20 @@ def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progre
     return Evidence(_finite(per_point), "lower bound" if density else "score", dims, k, ess, khat)
 
 
-def _log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tuple[Tensor, bool]:
+def tile_rows(P: int, k: int) -> int:
+    """Points of one tile of noise, set by the problem and never by `memory`.
+
+    One draw of each is at most 2^17 numbers (1 MB), and the tile's (k, rows) weights at most 2^22 (32 MB).
+    """
+    return max(1, min(128, 2**17 // P, 2**22 // k))
+
+
+def filled_up(batch: Batch, rows: int) -> Batch:
+    """A short tile as a full one, its last row over and over: it then draws the same noise, and rounds alike."""
+    return batch.map(lambda t: torch.cat([t, t[-1:].expand(rows - len(t), *t.shape[1:])]))
+
+
+def log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tuple[Tensor, bool]:
     """log w (k, B) in float64, q evaluated once, the decoder on `at_once` draws at a time."""
     q, parts, density = model.encode(batch), [], True
     for tile, done in enumerate(range(0, k, SAMPLES_AT_ONCE)):
