@@ -31,13 +31,17 @@ class Chart:
                 continue
             r2 = piece.square().sum(-1)
             inside = r2 < space.reach**2
-            total = total + torch.where(inside, log_volume(torch.where(inside, r2, 0.0), space.kappa, space.n), -torch.inf)
+            total = total + torch.where(
+                inside, log_volume(torch.where(inside, r2, 0.0), space.kappa, space.n), -torch.inf
+            )
             made.append(space.move(space.of(self.centre), torch.where(inside.unsqueeze(-1), piece, 0.0)))
         return torch.cat(made, -1), total
 
     def vector(self, z: Tensor) -> Tensor:
         """v (K, B, n) of points z (K, B, dim)."""
-        return torch.cat([s.of(z) if s.coordinates == "flat" else s.towards(s.of(self.centre), s.of(z)) for s in self.parts], -1)
+        return torch.cat(
+            [s.of(z) if s.coordinates == "flat" else s.towards(s.of(self.centre), s.of(z)) for s in self.parts], -1
+        )
 
 
 class Straight:
