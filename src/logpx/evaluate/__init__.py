@@ -8,12 +8,14 @@ from logpx.evaluate.impute import impute
 from logpx.evaluate.refine import Gap, refine
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, private_randomness
 from logpx.evaluate.sandwich import Sandwich, sandwich
+from logpx.evaluate.sides import BothSides, both_sides
 from logpx.evaluate.terms import expected_terms
 from logpx.evaluate.upper import ChiSquare, chi_square
 from logpx.evaluate.usage import Usage, mutual_information, usage
 
 __all__ = [
     "Annealed",
+    "BothSides",
     "ChiSquare",
     "CodeEvidence",
     "CodeUsage",
@@ -27,6 +29,7 @@ __all__ = [
     "annealed",
     "at_rest",
     "batch_of",
+    "both_sides",
     "chi_square",
     "code_evidence",
     "code_usage",

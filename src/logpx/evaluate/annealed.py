@@ -167,9 +167,9 @@ def annealed(
 def check_annealable(model: VAE) -> None:
     """Raises UserError, in a sentence that says what to do instead, for a model without a path of densities over z."""
     if model.marginal is not None:
-        raise UserError("This model knows p(x) exactly, so there is nothing to anneal: take evidence.")
+        raise UserError("This model knows p(x) exactly, so there is nothing to anneal: its evidence is exact.")
     if getattr(model.posterior, "is_one_code", False):
-        raise UserError("A row has one code here, whose evidence is exact: take evidence, there is nothing to anneal.")
+        raise UserError("A row has one code here and its evidence is exact, so there is nothing to anneal.")
     if not model.has_evidence:
         raise UserError("This model has no density over z, so there is nothing to anneal.")
 
@@ -177,10 +177,10 @@ def check_annealable(model: VAE) -> None:
 def _check_laws(q: Distribution, px: Distribution) -> None:
     if isinstance(q, OneHots):
         raise UserError(
-            "These latents are categorical, and Hamiltonian chains need a gradient in z: take evidence with many samples."
+            "These latents are categorical, and Hamiltonian chains need a gradient in z: take L_k with many samples."
         )
     if q.event_shape == (0,):
-        raise UserError("This model has no latent, so there is nothing to anneal: take evidence.")
+        raise UserError("This model has no latent, so there is nothing to anneal.")
     if not is_density(px):
         raise UserError("The grey score is no density, so there is no log p(x) to be bounded.")
 

@@ -61,7 +61,7 @@ class Evidence(PerPoint):
         if ess >= FEW and share < MANY:
             return None
         return (
-            f"{self.name} may lie well below log p(x): the effective sample size is {ess:.1f} of {self.samples} (median) and "
+            f"{self.name} may lie below log p(x): the effective sample size is {ess:.1f} of {self.samples} (median) and "
             f"k-hat is above 0.7 for {share:.0%} of the points, so take more samples, or look from both sides (--sandwich)."
         )
 

@@ -104,8 +104,8 @@ def refine(
     draws        of z per row by which both ELBOs are computed in the end, equal noise for both.
     truth        log p(x) of the same rows (an `Evidence` or `Annealed`); without it exact where that is known, or `annealed`.
 
-    Of the start and 20 moments the best is kept for each row, by 64 draws whose noise is neither the optimiser's nor that of the
-    result. Raises UserError for a model without a density over z, categorical latents, and a score, and for no rows.
+    Of the start and 20 moments the best is kept for each row, by 64 draws of another noise than the optimiser's and than the
+    result's. Raises UserError for a model without a density over z, categorical latents, and a score, and for no rows.
     """
     whole("steps", steps)
     whole("draws", draws, 2)

@@ -53,8 +53,8 @@ class ChiSquare(PerPoint):
         if share >= 0.9:
             return None
         return (
-            f"{self.name} is to be believed for {share:.0%} of the points only (effective sample size of w^2 at least 10, k-hat "
-            "at most 0.7): for the others it may even lie below log p(x)."
+            f"{self.name} is to be believed for {share:.0%} of the points only (effective sample size of w^2 at least 10, and "
+            "k-hat at most 0.7): for the others it may even lie below log p(x)."
         )
 
     def summary(self) -> dict[str, Any]:

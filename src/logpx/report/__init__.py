@@ -11,7 +11,7 @@ import logpx
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, at_rest
-from logpx.report import codes, curved, discrete, geodesics, latents, samples, sequences, settings, summary
+from logpx.report import codes, curved, discrete, geodesics, latents, samples, sequences, settings, sides, summary
 from logpx.report.page import Picture, Section, page
 from logpx.report.subject import Subject
 from logpx.train import Run
@@ -22,6 +22,7 @@ __all__ = ["SECTIONS", "write"]
 #: the page from top to bottom
 SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     summary.training,
+    sides.evidence,
     samples.reconstructions,
     samples.samples,
     sequences.reconstructions,
