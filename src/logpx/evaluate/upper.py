@@ -52,9 +52,10 @@ class ChiSquare(PerPoint):
         share = self.trusted.double().mean().item()
         if share >= 0.9:
             return None
+        share_said = f"{share:.0%}" if share else "none"
         return (
-            f"{self.name} is to be believed for {share:.0%} of the points only (effective sample size of w^2 at least 10, and "
-            "k-hat at most 0.7): for the others it may even lie below log p(x)."
+            f"{self.name} is to be believed for {share_said} of the points (effective sample size of w^2 at least 10, k-hat at "
+            "most 0.7): for the others it may even lie below log p(x)."
         )
 
     def summary(self) -> dict[str, Any]:

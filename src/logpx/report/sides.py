@@ -1,6 +1,7 @@
 """The section about the evidence (floor 8): L_k as k grows, and the bounds from both sides where they were computed."""
 
 import math
+import re
 from typing import Any, NamedTuple
 
 import torch
@@ -31,14 +32,18 @@ def evidence(s: Subject) -> Section | None:
     curve = s.evidence.curve.summary() if s.evidence and s.evidence.kind != "score" and s.evidence.curve else []
     if len(curve) < 3:
         return None
-    return Section("Evidence against samples", lede(_curve_words(s)) + figure(picture := _curve(curve, [])), (picture,))
+    return Section(
+        "Evidence against samples",
+        lede(_curve_words(s)) + figure(picture := _curve(curve, []), kind="narrow"),
+        (picture,),
+    )
 
 
 def _curve_words(s: Subject) -> str:
     rise = "a curve that still rises at its end says that log <i>p</i>(<i>x</i>) is higher"
     return (
-        f"<i>L</i><sub>k</sub> of the {s.rows} against the number of draws <i>k</i>, all from one set of draws: from the ELBO on "
-        f"the left towards log <i>p</i>(<i>x</i>); {rise}. <code>logpx evaluate RUN --sandwich</code> says how much."
+        f"<i>L</i><sub>k</sub> of the {s.rows} against the number of draws <i>k</i>, all from one set of draws: from the ELBO "
+        f"on the left towards log <i>p</i>(<i>x</i>); {rise}. <code>logpx evaluate RUN --sandwich</code> says how much."
     )
 
 
@@ -57,7 +62,7 @@ def _both_sides(s: Subject, kept: Numbers) -> Section:
     if len(kept.get("gaps", ())) > 9:
         pictures.append(_gaps(kept["gaps"], drawn))
     html = lede(_sides_words(s, kept)) + side_by_side([figure(pictures[0]), *map(figure, pictures[1:])])
-    doubt = f'<p class="warning">{symbols(upper["doubt"])}</p>\n' if upper["doubt"] else ""
+    doubt = f'<p class="warning">{_subscript(upper["doubt"])}</p>\n' if upper["doubt"] else ""
     return Section("Evidence from both sides", html + doubt, tuple(pictures))
 
 
@@ -67,12 +72,17 @@ def _sides_words(s: Subject, kept: Numbers) -> str:
     digits = digits_for(error or 0.0)
     spread = "" if error is None else f" ± {number(error, digits)}"
     return (
-        f"On the first {kept['rows']:,} {s.rows} annealing from <i>q</i> to the posterior gives {symbols(lower['name'])} = "
+        f"On the first {kept['rows']:,} {s.rows} annealing from <i>q</i> to the posterior gives {_subscript(lower['name'])} = "
         f"{number(lower['value'], 3)} nats per data point, a lower bound like <i>L</i><sub>k</sub> and nearer to log "
         f"<i>p</i>(<i>x</i>). On as many rows that the model drew itself the same chains run both ways, and the two bounds on "
         f"log <i>p</i>(<i>x</i>) are {number(gap, digits)}{spread} nats apart: so little is missing where the "
         f"model is at home. For real rows no upper bound has such a guarantee."
     )
+
+
+def _subscript(words: str) -> str:
+    """AIS_200,16 and CUBO_2,1000 with their numbers set low, w^2 with its power set high."""
+    return re.sub(r"(AIS|CUBO)_([\d,]*\d)", r"\1<sub>\2</sub>", symbols(words)).replace("w^2", "<i>w</i><sup>2</sup>")
 
 
 def _curve(curve: list[Numbers], levels: list[Level]) -> Picture:
@@ -83,7 +93,7 @@ def _curve(curve: list[Numbers], levels: list[Level]) -> Picture:
         v.value for v in levels
     ]
     room = 0.08 * max(max(heights) - min(heights), 1e-3)
-    x, y = Axis(0, max(math.log10(ks[-1]), 1e-9), 56, 436), Axis(min(heights) - room, max(heights) + 2 * room, 262, 30)
+    x, y = Axis(0, max(math.log10(ks[-1]), 1e-9), 50, 314), Axis(min(heights) - room, max(heights) + 2 * room, 172, 30)
     places = [(x(math.log10(k)), y(v), y(v + e), y(v - e)) for k, v, e in zip(ks, values, errors, strict=True)]
     body = text(0, 13, "L_k, nats per data point", "name") + charts.left_axis(y, x) + _decades(x, y, ks[-1])
     body += "".join(line(x.start, y(v.value), x.end, y(v.value), v.kind) for v in levels) + _names(levels, x, y)
@@ -95,13 +105,15 @@ def _curve(curve: list[Numbers], levels: list[Level]) -> Picture:
     )
     ends = f"L_k from {number(values[0])} at k = {ks[0]} to {number(values[-1])} at k = {ks[-1]}"
     alt = "; ".join([ends, *(f"{v.name} at {number(v.value)}" for v in levels)]) + ", nats per data point"
-    return Picture("evidence.svg", svg(446, 296, body, alt), "evidence")
+    return Picture("evidence.svg", svg(332, 208, body, alt), "evidence")
 
 
 def _decades(x: Axis, y: Axis, last: int) -> str:
     """k = 1, 10, 100, ... below the axis."""
     marks = "".join(text(x(e), y.start + 16, f"{10**e:,}", "middle") for e in range(len(str(last))))
-    return line(x.start, y.start, x.end, y.start, "axis") + marks + text(x.end, y.start + 31, "draws k", "end")
+    return (
+        line(x.start, y.start, x.end, y.start, "axis") + marks + text(x.end, y.start + 31, "draws k per point", "end")
+    )
 
 
 def _names(levels: list[Level], x: Axis, y: Axis) -> str:
@@ -123,7 +135,5 @@ def _gaps(gaps: list[float], drawn: Numbers) -> Picture:
     half = 1.05 * max(values.abs().max().item(), 1e-3)
     x = Axis(-half, half, 8, 322)
     alt = f"Upper minus lower bound of {len(gaps)} drawn rows: mean {number(drawn['gap'], 3)} nats"
-    drawing = charts.histogram(
-        "upper − lower, nats, rows drawn from the model", x, charts.binned(values, x, 31), [], alt
-    )
+    drawing = charts.histogram("upper − lower bound of drawn rows, nats", x, charts.binned(values, x, 31), [], alt)
     return Picture("sandwich.svg", drawing, "sandwich")
