@@ -33,7 +33,7 @@ def evaluate(
     temperatures: Annotated[int, typer.Option(min=1, help="Of --sandwich: more are slower and closer.")] = 200,
     as_json: JSON = False,
 ) -> None:
-    """Print log p(x) of a run's rows, or of others. Example: logpx evaluate runs/demo --samples 5000"""
+    """Print log p(x) of a run's rows, or of others. Example: logpx evaluate runs/demo --samples 5000 --sandwich"""
     from logpx.evaluate import batch_of, expected_terms
 
     opened, rows, about = _rows(run, data, split)
