@@ -27,6 +27,7 @@ def test_in_words_and_kept_for_the_report(place: Path, capsys: pytest.CaptureFix
     out = capsys.readouterr().out
     assert "from both sides, the first 4 rows:" in out
     assert "AIS_2,16 = -" in out
+    assert "AIS_2,16 - L_30 = " in out
     assert "CUBO_2,30 = -" in out
     assert "<= log p(x) <=" in out
     assert "bits/dim" not in out  # columns of a table are no dimensions alike
@@ -48,6 +49,7 @@ def test_as_json(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert both["rows"] == 4
     assert both["lower"]["kind"] == "lower bound"
     assert both["upper"]["kind"] == "upper bound in the limit of many samples"
+    assert both["rise"] == pytest.approx(both["lower"]["value"] - both["evidence"]["value"])
     assert both["upper"]["value"] >= both["evidence"]["value"]  # the same draws of the same rows
     assert both["simulated"]["gap"] == pytest.approx(both["simulated"]["upper"] - both["simulated"]["lower"])
     assert run("evaluate run --samples 5 --json") == 0

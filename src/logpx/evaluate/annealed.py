@@ -95,7 +95,8 @@ class Annealed(PerPoint):
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
         n = len(self.per_point)
-        return f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {n:,} point{'s' * (n != 1)}"
+        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {n:,} point{'s' * (n != 1)}"
+        return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """What can be said of log p(x) from below and from above, on real rows and on drawn ones (floor 5)."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from logpx.evaluate.annealed import Annealed, annealed, check_annealable
 from logpx.evaluate.importance import Evidence, Progress, evidence
-from logpx.evaluate.rows import Points, batch_of
+from logpx.evaluate.rows import PerPoint, Points, batch_of
 from logpx.evaluate.sandwich import Sandwich, sandwich
 from logpx.evaluate.upper import ChiSquare, chi_square
 from logpx.model import VAE
@@ -32,21 +33,27 @@ class BothSides:
     simulated: Sandwich
 
     @property
+    def rise(self) -> PerPoint:
+        """By how much annealing is above L_k, row by row: what more samples would still have to find."""
+        return PerPoint(self.lower.per_point - self.evidence.per_point)
+
+    @property
     def sentences(self) -> list[str]:
         """What was found, a line each."""
-        lines = [
-            str(self.evidence),
-            str(self.lower),
-            str(self.upper),
-            self.upper.doubt,
-            f"on drawn rows {self.simulated}",
-        ]
-        return [line for line in lines if line]
+        error = self.rise.standard_error
+        spread = "" if math.isnan(error) else f" +- {error:.3f} (s.e. of the difference)"
+        rise = (
+            f"{self.lower.name} - {self.evidence.name} = {self.rise.mean:.3f}{spread} nats per data point, row by row"
+        )
+        above = [str(self.upper), self.upper.doubt] if self.upper.doubt else [str(self.upper)]
+        return [str(self.evidence), str(self.lower), rise, *above, f"on drawn rows {self.simulated}"]
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a JSON object."""
         return {
             "rows": len(self.lower.per_point),
+            "rise": self.rise.mean,
+            "rise_standard_error": None if math.isnan(self.rise.standard_error) else self.rise.standard_error,
             "evidence": self.evidence.summary(),
             "lower": self.lower.summary(),
             "upper": self.upper.summary(),
