@@ -1,12 +1,16 @@
 """`logpx evaluate --sandwich`: from both sides, in words, as JSON, kept for the report."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from command_line import refused, run
+from logpx.cli import runs
+from logpx.evaluate import Evidence
 from logpx.train import kept
 
 TINY = "--hidden 8 --epochs 2 --no-report --quiet"
@@ -81,3 +85,13 @@ def test_what_was_found_with_other_weights_is_forgotten(place: Path) -> None:
 def test_a_model_that_knows_p_of_x_needs_no_sandwich(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("train ppca real.csv --latent 1 --no-report --quiet --out exact") == 0
     assert "knows p(x) exactly" in refused("evaluate exact --sandwich", capsys)
+
+
+def test_weights_that_are_too_uneven_are_said_below_the_number(capsys: pytest.CaptureFixture) -> None:
+    few = Evidence(torch.zeros(5), "lower bound", 3, 100, torch.full((5,), 2.0), torch.full((5,), 0.9))
+    runs._say_how_good(few)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[2].strip() == few.doubt
+    runs._say_how_good(replace(few, ess=torch.full((5,), 80.0), khat=torch.full((5,), 0.1)))
+    assert len(capsys.readouterr().out.splitlines()) == 2
