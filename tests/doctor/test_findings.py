@@ -1,5 +1,6 @@
 """Six runs made sick on purpose and a healthy one: each its first finding, and what the remedy is worth."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -185,3 +186,17 @@ def test_what_the_verb_refuses(sick_folder, capsys):
         ("doctor no-such-thing", "no data set or file"),
     ):
         assert sentence in refused(line, capsys)
+
+
+def test_an_encoder_that_has_forgotten_what_it_knew_is_found_lagging(patients):
+    ran, data = patients("healthy")
+    spoilt = copy.deepcopy(ran.model)
+    with torch.no_grad():
+        last = [m for m in spoilt.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
+        last.weight[:4] *= 0.2  # the means, a fifth of what they were
+    sick = replace(ran, method=replace(ran.method, model=spoilt))
+    e = examine(sick, data, rows=100, refined=30)
+    assert "encoder lagging" in [f.name for f in findings(e)]
+    well = examine(ran, data, rows=100, refined=30)
+    assert well.amortisation[0] < 0.5 * e.amortisation[0]
+    assert "encoder lagging" not in [f.name for f in findings(well) if f.sick]

@@ -189,7 +189,15 @@ def test_the_numbers_are_the_run_s(picture_run):
 
 
 def test_all_sections_of_a_run_on_images_with_two_latents(picture_run):
-    wanted = ["Training", "Diagnosis", "Reconstructions", "Samples", "Latent space", "From one row to another"]
+    wanted = [
+        "Training",
+        "Evidence against samples",
+        "Diagnosis",
+        "Reconstructions",
+        "Samples",
+        "Latent space",
+        "From one row to another",
+    ]
     wanted += ["Who is at work in z", "Settings"]
     assert read(picture_run[3]).headings == wanted
 

@@ -54,7 +54,7 @@ def _of_run(folder: Path, fix: bool, out: Path | None, samples: int, rows: int, 
     target = out or folder.with_name(f"{folder.name}-fixed")
     if fix and target.exists():
         raise UserError(f"{target} exists already: name another folder with --out, or remove it.")
-    e = examine(run, data, rows=rows, seed=seed)
+    e = examine(run, data, rows=rows, refined=min(rows, 50), seed=seed)
     found = findings(e)
     first = next((f for f in found if f.sick), None)
     remedy = first.remedy if first else None
@@ -141,6 +141,10 @@ def _information(e: "Examination") -> list[str]:
             f"KL {p.rate[0]:.2f} +- {p.rate[1]:.2f} nats = I(x; z) {p.mutual_information[0]:.2f} +- "
             f"{p.mutual_information[1]:.2f} (no more than log {p.rows:,} = {p.limit:.2f} could be seen{wall}) + KL(q(z) || "
             f"p(z)) {p.marginal_kl[0]:.2f}{rest}"
+        )
+    if e.amortisation is not None:
+        lines.append(
+            f"a q of each row's own gains {e.amortisation[0]:.2f} +- {e.amortisation[1]:.2f} nats over the encoder's (50 rows)"
         )
     if (r := e.resemblance) is not None:
         looks = "look like data" if abs(r.z_score) < 4 else "do not look like data"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from logpx.cli.app import JSON, Folder, app, print_json
+from logpx.cli.both_sides import keep, say_both_sides, two_sided
 from logpx.cli.opened import open_run, reopen
 from logpx.cli.represented import show_representation
 from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, why_none, write_report
@@ -30,9 +31,13 @@ def evaluate(
     representation: Annotated[
         bool, typer.Option("--representation", help="Instead: what the codes say of known factors or labels.")
     ] = False,
+    sandwich: Annotated[
+        bool, typer.Option("--sandwich", help="Also from both sides, by annealing, for the first 100 rows; minutes.")
+    ] = False,
+    temperatures: Annotated[int, typer.Option(min=1, help="Of --sandwich: more are slower and closer.")] = 200,
     as_json: JSON = False,
 ) -> None:
-    """Print log p(x) of a run's rows, or of others. Example: logpx evaluate runs/demo --samples 5000"""
+    """Print log p(x) of a run's rows, or of others. Example: logpx evaluate runs/demo --samples 5000 --sandwich"""
     from logpx.evaluate import batch_of, expected_terms
 
     if representation:
@@ -40,16 +45,23 @@ def evaluate(
     opened, rows, about = _rows(run, data, split)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))
-    found = judged(opened, rows, samples=samples, seed=seed, memory=memory * 2**20)
+    how: dict[str, Any] = {"samples": samples, "seed": seed, "memory": memory * 2**20}
+    both = two_sided(opened, rows, temperatures=temperatures, **how) if sandwich else None
+    found = judged(opened, rows, **how)
+    if both and data is None:
+        keep(run, about, both)
     terms = expected_terms(opened.method.objective, opened.model, rows, seed=seed)
     if as_json:
         numbers = in_numbers(opened, found) or {"kind": None, "value": None}
-        return print_json({"run": str(run)} | about | numbers | {"terms": terms})
+        more = {"sandwich": both.summary()} if both else {}
+        return print_json({"run": str(run)} | about | numbers | more | {"terms": terms})
     says = in_words(opened, found) if found else why_none(opened)
     where = about["split"] if data else f"{about['split'].replace('_', '-')} set"
     print(f"{about['data']} ({about['protocol']}), {where}: {says}")
     if getattr(found, "ess", None) is not None and samples > 1:
         _say_how_good(found)  # type: ignore[arg-type]
+    if both:
+        say_both_sides(both)
     print(f"one draw per point: {terms_in_words(terms)}")
     return None
 
@@ -71,6 +83,7 @@ def _rows(folder: Path, other: str | None, split: str | None) -> tuple["Run", An
 
 
 def _say_how_good(found: "Evidence") -> None:
+    """The effective sample size and the tail of the weights, and a sentence where they are not to be believed."""
     numbers = found.summary()
     print(
         f"  effective sample size {numbers['ess']:.1f} of {found.samples} on average, {numbers['ess_min']:.1f} at least; "
@@ -81,6 +94,8 @@ def _say_how_good(found: "Evidence") -> None:
         print(
             f"  Pareto k-hat: median {numbers['khat']:.2f}, above 0.7 (not to be believed) for {share:.1%} of the points"
         )
+    if found.doubt:
+        print(f"  {found.doubt}")
 
 
 @app.command("report")

@@ -22,8 +22,10 @@ from logpx.evaluate import (
     collapsed_share,
     decoder_motion,
     decomposition,
+    evidence,
     expected_terms,
     placed,
+    refine,
     resemblance,
     usage,
 )
@@ -43,6 +45,7 @@ class Examination:
     parts        KL = information + marginal, marginal = total correlation + dimension-wise
     motion       of E[x|z] by one standard deviation of each latent, (D,), units of x
     resemblance  of samples to rows
+    amortisation  nats that a q of each row's own gains over the encoder's, and their standard error
     squared_error  E (x - E[x|z])^2 per number of x, of a likelihood that has one sigma
     sigma        that likelihood's; `sigma_fixed` whether it was given
     forecast     the data's spectrum
@@ -58,6 +61,7 @@ class Examination:
     parts: Decomposition | None = None
     motion: Tensor | None = None
     resemblance: Resemblance | None = None
+    amortisation: tuple[float, float] | None = None
     squared_error: float | None = None
     sigma: float | None = None
     sigma_fixed: bool = False
@@ -101,6 +105,9 @@ class Examination:
         found["decoder_motion"] = None if self.motion is None else self.motion.tolist()
         if self.resemblance is not None:
             found["samples_like_data"] = {"same_neighbour": self.resemblance.same, "z_score": self.resemblance.z_score}
+        found["amortisation_gap"] = self.amortisation and dict(
+            zip(("value", "standard_error"), self.amortisation, strict=True)
+        )
         found |= {"sigma": self.sigma, "sigma_fixed": self.sigma_fixed, "squared_error": self.squared_error}
         if self.forecast is not None:
             found["forecast"] = self.forecast.summary()
@@ -109,8 +116,11 @@ class Examination:
         return found | {"not_measured": self.silent}
 
 
-def examine(run: Run, data: Data, *, rows: int = 1000, seed: int = 0) -> Examination:
+def examine(run: Run, data: Data, *, rows: int = 1000, refined: int = 0, seed: int = 0) -> Examination:
     """Measures what applies to the model, on at most `rows` rows where rows are compared with each other.
+
+    refined  rows whose q is refined one by one, to see whether the encoder lags: seconds for a small model, so 0 asks for none;
+             never of autoregressive decoders, for which it is minutes.
 
     Raises UserError for a model without a latent, and where there are fewer than two rows.
     """
@@ -128,6 +138,7 @@ def examine(run: Run, data: Data, *, rows: int = 1000, seed: int = 0) -> Examina
             silent[name] = str(why)
             return None
 
+    autoregressive = isinstance(model.likelihood, Autoregressive)
     quantised = getattr(model.posterior, "is_one_code", False)
     sigma, fixed = _sigma(model.likelihood)
     return Examination(
@@ -140,15 +151,26 @@ def examine(run: Run, data: Data, *, rows: int = 1000, seed: int = 0) -> Examina
         parts=None if quantised else asked("parts", decomposition, model, split, rows=rows, seed=seed),
         motion=None if quantised else asked("motion", decoder_motion, model, split, rows=min(rows, 100), seed=seed),
         resemblance=asked("resemblance", resemblance, model, split, rows=rows, seed=seed),
+        amortisation=asked("amortisation", _amortisation, run, split, refined, seed)
+        if refined and not autoregressive
+        else None,
         squared_error=None if sigma is None else _squared_error(run, split, rows, seed),
         sigma=sigma,
         sigma_fixed=fixed,
         density=_is_density(run, split),
-        autoregressive=isinstance(model.likelihood, Autoregressive),
+        autoregressive=autoregressive,
         forecast=asked("forecast", forecast, data),
         sits=_sits(run, data),
         silent=silent,
     )
+
+
+def _amortisation(run: Run, split: Split, rows: int, seed: int) -> tuple[float, float]:
+    """ELBO(q*) - ELBO(q(z|x)) of the first rows, and its standard error."""
+    batch = batch_of(split, slice(0, rows))
+    truth = evidence(run.model, batch, samples=50, seed=seed)  # of which nothing is asked here
+    part = refine(run.model, batch, steps=100, draws=200, truth=truth, seed=seed).amortisation
+    return part.mean, part.standard_error
 
 
 def _sigma(likelihood: torch.nn.Module) -> tuple[float | None, bool]:

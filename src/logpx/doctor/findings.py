@@ -162,6 +162,20 @@ def sigma_still_falling(e: Examination) -> Finding | None:
     )
 
 
+def encoder_lagging(e: Examination) -> Finding | None:
+    """The decoder has a use for z that the encoder does not find."""
+    if e.amortisation is None or e.rate is None or e.amortisation[0] < max(1.0, 0.2 * e.rate):
+        return None
+    gain, error = e.amortisation
+    return Finding(
+        "encoder lagging",
+        f"A q of each row's own gains {gain:.2f} +- {error:.2f} nats over the encoder's, at a KL of {e.rate:.2f}: the decoder "
+        "has a use for z that the encoder does not find.",
+        Remedy("let the encoder run ahead of the decoder", recipe="aggressive_vae"),
+        sick=gain > max(1.0, 0.5 * e.rate),
+    )
+
+
 def collapsed(e: Examination) -> Finding | None:
     """Nothing is active: said where nothing else says why."""
     if e.active is None or e.active > 0:
@@ -221,6 +235,7 @@ RULES: tuple[Rule, ...] = (
     decoder_too_strong,
     too_many_dimensions,
     sigma_still_falling,
+    encoder_lagging,
     collapsed,
     codes_unused,
     prior_does_not_fit,

@@ -5,7 +5,7 @@ The functions know Draw, not parts: any model that answers `encode` and `at` is 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
+from logpx.evaluate.curve import Curve
 from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
@@ -22,6 +23,10 @@ from logpx.objectives.base import whole
 
 Progress = Callable[[int, int], None]
 SAMPLES_AT_ONCE = 64  # draws of one tile of noise
+FEW, MANY = (
+    10.0,
+    0.3,
+)  # an effective sample size, and a share of points with k-hat above 0.7, that are not to be believed
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Evidence(PerPoint):
     per_point (n,)  nats; `mean` its average, `standard_error` that average's error from having n points only,
                     `monte_carlo_error` the part of the error that more samples would remove.
     ess, khat (n,)  effective sample size of the k weights and the Pareto shape of their tail (above 0.7: distrust).
+    curve           L_1, L_2, L_5, ... L_k from the same draws, where there were any.
     dims            observed elements per point, on average: all P of them where nothing is missing.
     bits_per_dim    -mean / (dims log 2), that is all bits by all observed elements; None for a score.
     """
@@ -41,6 +47,25 @@ class Evidence(PerPoint):
     samples: int | None = None
     ess: Tensor | None = None
     khat: Tensor | None = None
+    curve: Curve | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """One sentence where the weights are too uneven for L_k to stand for log p(x), None where they are not.
+
+        That is a median effective sample size under 10, at which the first-order bias 1/(2 ESS) is 0.05 nats and the estimate
+        of the ESS is itself too high, or a k-hat above 0.7 for a tenth of the points: few bad rows can carry a mean (on an
+        MNIST run with 28 % of them L_5000 was 0.6 nats below the annealed bound). Fewer than 25 draws are too few to judge.
+        """
+        if self.kind == "score" or self.ess is None or self.khat is None or bool(self.khat.isnan().all()):
+            return None
+        ess, share = self.ess.median().item(), (self.khat > 0.7)[~self.khat.isnan()].double().mean().item()
+        if ess >= FEW and share < MANY:
+            return None
+        return (
+            f"{self.name} may lie below log p(x): the effective sample size is {ess:.1f} of {self.samples} (median) and "
+            f"k-hat is above 0.7 for {share:.0%} of the points, so take more samples, or look from both sides (--sandwich)."
+        )
 
     @property
     def monte_carlo_error(self) -> float:
@@ -87,6 +112,8 @@ class Evidence(PerPoint):
             "points": len(self.per_point),
             "bits_per_dim": self.bits_per_dim,
             **finite,
+            "doubt": self.doubt,
+            **({} if self.curve is None else {"curve": self.curve.summary()}),
         }
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
 
@@ -130,7 +157,9 @@ def evidence(
         if getattr(
             model.posterior, "is_one_code", False
         ):  # log p(x|z) + log p(z) at the one z of a row: no weights to average
-            return replace(_importance(model, data, 1, seed, memory, progress), samples=None, ess=None, khat=None)
+            return replace(
+                _importance(model, data, 1, seed, memory, progress), samples=None, ess=None, khat=None, curve=None
+            )
         return _importance(model, data, samples, seed, memory, progress)
 
 
@@ -150,22 +179,30 @@ def _exact(model: VAE, data: Points, memory: int, progress: Progress | None) -> 
 
 
 def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
+    parts, curves, density, observed, done = [], [], True, 0, 0
+    for log_w, seen, density in weights_by_tile(model, data, k, seed, memory):  # noqa: B007 - the last is every tile's
+        observed += seen
+        parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
+        curves.append(Curve.of(log_w))
+        _tell(progress, done := done + log_w.shape[1], count(data))
+    per_point, ess, khat = torch.cat(parts, 1)
+    dims = observed / count(data)
+    per_point = _finite(per_point)
+    return Evidence(per_point, "lower bound" if density else "score", dims, k, ess, khat, Curve.joined(curves))
+
+
+def weights_by_tile(model: VAE, data: Points, k: int, seed: int, memory: int) -> Iterator[tuple[Tensor, int, bool]]:
+    """log w (k, n) in float64 of one tile of n points after the other, its observed elements, whether p(x|z) is a density."""
     P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
     rows = tile_rows(P, k)
     pairs = max(rows, memory // pair_bytes(model, P))
-    parts, density, observed = [], True, 0
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)
         n = len(batch.x)
-        observed += n * P if batch.observed is None else int(batch.observed.sum())
+        observed = n * P if batch.observed is None else int(batch.observed.sum())
         batch = filled_up(batch, rows)
         log_w, density = log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
-        log_w = log_w[:, :n]
-        parts.append(torch.stack([log_mean_exp(log_w), effective_sample_size(log_w), pareto_khat(log_w)]).cpu())
-        _tell(progress, start + n, count(data))
-    per_point, ess, khat = torch.cat(parts, 1)
-    dims = observed / count(data)
-    return Evidence(_finite(per_point), "lower bound" if density else "score", dims, k, ess, khat)
+        yield log_w[:, :n], observed, density
 
 
 def tile_rows(P: int, k: int) -> int:

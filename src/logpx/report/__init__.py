@@ -23,6 +23,7 @@ from logpx.report import (
     samples,
     sequences,
     settings,
+    sides,
     summary,
 )
 from logpx.report.page import Picture, Section, page
@@ -35,6 +36,7 @@ __all__ = ["SECTIONS", "write"]
 #: the page from top to bottom
 SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     summary.training,
+    sides.evidence,
     diagnosis.diagnosis,
     samples.reconstructions,
     samples.samples,

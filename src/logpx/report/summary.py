@@ -34,7 +34,9 @@ def headline(s: Subject) -> str:
     top += f'<p class="reference">{escape(row.reference)}</p>\n' if row else ""
     top += f'<p class="soft">{escape(_data_words(s))}</p>\n'
     body = _evidence(s, s.evidence) if s.evidence else _without_evidence(s)
-    warning = f'<p class="warning">{escape(str(info["warning"]))}</p>\n' if info.get("warning") else ""
+    doubt = s.evidence.doubt if s.evidence else None
+    said = [str(words) for words in (doubt, info.get("warning")) if words]
+    warning = "".join(f'<p class="warning">{symbols(words)}</p>\n' for words in said)
     return top + body + warning + pairs(_facts(s), "facts")
 
 

@@ -4,6 +4,7 @@ run.json             recipe, options, data, settings, versions, machine, status
 weights.safetensors  the weights of the best epoch (lowest held-out loss)
 state/               state.safetensors, all that resuming needs, replaced whole after every epoch
 log.jsonl            one row per epoch
+evaluation.json      what `evaluate --sandwich` found, if it was asked (see train.kept)
 latents.safetensors  for two latents: the means of the same held-out points, epoch by epoch
 second/              of a method in two stages, the same files of the second one; its weights end up in the run's own
 """
