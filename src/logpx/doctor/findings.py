@@ -35,14 +35,16 @@ class Finding:
     sick: bool = True
 
 
+SYMPTOMS = ("encoder lagging", "collapsed")  # worth saying only where nothing else explains them
+
 Rule = Callable[[Examination], Finding | None]
 
 
 def findings(e: Examination) -> list[Finding]:
     """All that is found, the sick ones first and those in the order in which to act on them."""
     found = [f for rule in RULES if (f := rule(e))]
-    causes = [f for f in found if f.sick and f.name != "collapsed"]
-    return sorted((f for f in found if not (causes and f.name == "collapsed")), key=lambda f: not f.sick)
+    causes = [f for f in found if f.sick and f.name not in SYMPTOMS]
+    return sorted((f for f in found if not (causes and f.name in SYMPTOMS)), key=lambda f: not f.sick)
 
 
 # --- the rules, in the order in which to act ---------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def sigma_still_falling(e: Examination) -> Finding | None:
 
 
 def encoder_lagging(e: Examination) -> Finding | None:
-    """The decoder has a use for z that the encoder does not find."""
+    """The decoder has a use for z that the encoder does not find; said where nothing else says why."""
     if e.amortisation is None or e.rate is None or e.amortisation[0] < max(1.0, 0.2 * e.rate):
         return None
     gain, error = e.amortisation
