@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -90,12 +91,16 @@ def test_a_decoder_that_is_too_strong_is_given_free_bits_and_a_warm_up(patients)
 
 def test_the_recommended_run_differs_in_what_the_remedy_changes_and_in_nothing_else(patients):
     ran, _ = patients("sigma too large")
-    info = prescribed(ran, Remedy("x", {"sigma": "shared", "no_such_option": 1}, {"epochs": 9}))
+    info = prescribed(ran, Remedy("x", {"sigma": "shared"}, {"epochs": 9}))
     assert info["options"] == ran.info["options"] | {"sigma": "shared"}
     assert info["training"] == ran.info["training"] | {"epochs": 9}
     other = prescribed(ran, Remedy("x", {"beta": 2.0}, recipe="beta_vae"))
     assert other["recipe"] == "beta_vae"
     assert other["options"]["beta"] == 2.0
+    ahead = prescribed(ran, Remedy("x", recipe="aggressive_vae"))
+    assert "--encoder-steps" not in recipes.command(ahead)  # the other recipe's own
+    with pytest.raises(UserError, match="has no option no_such_option"):
+        prescribed(ran, Remedy("x", {"no_such_option": 1}))
     with pytest.raises(UserError, match="by hand"):
         prescribed(replace(ran, info=ran.info | {"recipe": None}), Remedy("x"))
 
@@ -123,9 +128,46 @@ def test_other_latents_are_examined_as_far_as_they_go_and_the_rest_is_said(recip
     data = load("digits", protocol="dynamic")
     ran = fit(recipes.find(recipe).build(data, **options), data, epochs=1, threads=1, show=False)
     e = examine(ran, data, rows=50)
-    findings(e)
-    json.dumps(e.summary())
-    assert e.silent or e.codes is not None or recipe == "dvae"
+    assert all(f.says.endswith(".") for f in findings(e))
+    told = json.loads(json.dumps(e.summary()))
+    assert (e.usage is None) == ("active_units" not in told)
+    assert all(why.endswith(".") for why in told["not_measured"].values())
+
+
+def test_a_curved_manifold_needs_more_latents_than_its_spectrum_shows():
+    """Four angles and two wide directions: two eigenvalues stand out, and all of twelve latents are of use."""
+    g = torch.Generator().manual_seed(0)
+    angles, wide = 6.3 * torch.rand(1500, 4, generator=g), 8 * torch.randn(1500, 2, generator=g)
+    x = torch.cat([angles.cos(), angles.sin(), wide], 1) @ torch.randn(10, 20, generator=g)
+    data = from_array((x + 0.05 * torch.randn(1500, 20, generator=g)).numpy(), held_out=0.1, test=0.1)
+    method = recipes.vae(data, latent=12, hidden=(64,), sigma=0.1)
+    ran = fit(method, data, epochs=20, batch_size=50, learning_rate=3e-3, threads=1, show=False)
+    assert "too many dimensions" not in [f.name for f in findings(examine(ran, data, rows=100))]
+
+
+def test_a_capacity_that_is_not_reached_is_brought_in_sooner_by_its_own_option():
+    data = load("digits", protocol="dynamic")
+    ran = fit(recipes.capacity_vae(data, latent=3, hidden=(16,)), data, epochs=1, threads=1, show=False)
+    first = findings(examine(ran, data, rows=50))[0]
+    assert first.name == "warm-up unfinished"
+    assert first.remedy.options.keys() == {"steps"}
+
+
+def test_latents_that_know_nothing_have_collapsed_curved_ones_too():
+    data = load("digits", protocol="dynamic")
+    ran = fit(recipes.mixed_curvature_vae(data, hidden=(16,)), data, epochs=1, batch_size=500, threads=1, show=False)
+    assert [f.name for f in findings(examine(ran, data, rows=100)) if f.sick] == ["collapsed"]
+
+
+def test_the_printed_line_trains_what_fix_trains(patients, tmp_path):
+    ran, data = patients("sigma too large")
+    remedy = findings(examine(ran, data, rows=100))[0].remedy
+    line = shlex.split(recipes.command(prescribed(ran, remedy)))[1:]
+    assert run(" ".join([*line, "--out", str(tmp_path / "line"), "--quiet", "--no-report"])) == 0
+    there = recipes.load_run(tmp_path / "line").info
+    fixed = treat(ran, data, remedy, samples=2, rows=20, show=False).run.info
+    assert there["options"] == json.loads(json.dumps(fixed["options"]))
+    assert there["training"] == fixed["training"]
 
 
 def test_where_there_is_no_latent_there_is_nothing_to_diagnose():

@@ -1,5 +1,6 @@
 """The verb doctor (floor 8): what a run's latent space does and what to do about it, or what data will allow."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ def _of_run(folder: Path, fix: bool, out: Path | None, samples: int, rows: int, 
     from logpx.recipes import command
 
     run, data = reopen(folder)
+    folder = folder.resolve() if folder.name in ("", "..") else folder
     target = out or folder.with_name(f"{folder.name}-fixed")
     if fix and target.exists():
         raise UserError(f"{target} exists already: name another folder with --out, or remove it.")
@@ -60,7 +62,7 @@ def _of_run(folder: Path, fix: bool, out: Path | None, samples: int, rows: int, 
     remedy = first.remedy if first else None
     line = None
     if remedy and run.info["recipe"] and (again := command(prescribed(run, remedy))):
-        line = f"{again} --out {target}"
+        line = f"{again} --out {shlex.quote(str(target))}"
     treated = None
     if fix and remedy:
         show = progress("evidence")
@@ -143,8 +145,9 @@ def _information(e: "Examination") -> list[str]:
             f"p(z)) {p.marginal_kl[0]:.2f}{rest}"
         )
     if e.amortisation is not None:
+        gain, error = e.amortisation
         lines.append(
-            f"a q of each row's own gains {e.amortisation[0]:.2f} +- {e.amortisation[1]:.2f} nats over the encoder's (50 rows)"
+            f"a q of each row's own gains {gain:.2f} +- {error:.2f} nats over the encoder's ({e.refined} rows)"
         )
     if (r := e.resemblance) is not None:
         looks = "look like data" if abs(r.z_score) < 4 else "do not look like data"
@@ -157,7 +160,7 @@ def _information(e: "Examination") -> list[str]:
 def _oracle(e: "Examination") -> list[str]:
     """What a linear VAE would do, and where one sits."""
     lines = []
-    if (f := e.forecast) is not None and e.sigma is not None:
+    if (f := e.forecast) is not None and e.sigma is not None and e.run.model.has_evidence:
         n = f.live(e.latent, e.sigma**2)
         label = "linear oracle" if e.sits else "linear comparison (a theorem for linear VAEs only)"
         how = "fixed" if e.sigma_fixed else "learned"
@@ -179,7 +182,8 @@ def _oracle(e: "Examination") -> list[str]:
 
 
 def _print_treatment(t: "Treatment") -> None:
-    verdict = "better" if t.gain > 2 * t.standard_error else "no better"
+    clear = abs(t.gain) > 2 * t.standard_error
+    verdict = ("better" if t.gain > 0 else "worse") if clear else "no better"
     print()
     print(f"before: {t.before}" + (f" ({t.note})" if t.note else ""))
     print(f"after:  {t.after}")
@@ -196,12 +200,19 @@ def _of_data(
 ) -> None:
     from logpx.data import load
     from logpx.doctor import forecast
+    from logpx.exact import ppca
 
     if sigma is not None and not 0 < sigma < float("inf"):
         raise UserError(f"--sigma is {sigma}: give a positive number.")
     data = load(source, protocol=protocol, kind=kind)  # type: ignore[arg-type]
     f = forecast(data)
-    asked = [latent] if latent else sorted({n for n in (1, 2, 5, 10, 20, 50, f.standing_out) if 0 < n < len(f.values)})
+    if latent is not None:
+        ppca.check_latent(latent, min(f.dims, f.rows) - 1)
+    asked = (
+        [latent]
+        if latent
+        else sorted({n for n in (1, 2, 5, 10, 20, 50, f.standing_out) if 0 < n < len(f.values)}) or [1]
+    )
     levels = sorted({sigma or 1.0, 1.0})
     if as_json:
         rows = [_row(f, n, levels) for n in asked]
@@ -224,7 +235,9 @@ def _row(f: "Forecast", n: int, levels: list[float]) -> dict[str, Any]:
 def _print_forecast(name: str, protocol: str, f: "Forecast", asked: list[int], levels: list[float]) -> None:
     print(f"{name} ({protocol}): {f.rows:,} training rows of {f.dims:,} numbers")
     print("eigenvalues of their covariance: " + ", ".join(f"{v:.3g}" for v in f.values[:10].tolist()) + " ...")
-    print(f"{f.standing_out} of them stand out of the noise behind them, so many latents at most are worth having")
+    print(
+        f"{f.standing_out} of them stand out of noise of one variance: so many latents are worth having to a linear VAE"
+    )
     print("\nwhat a linear VAE would do:")
     heads = ("latents", "sigma^2 learned", "live", "KL, nats", *(f"live at sigma = {level:g}" for level in levels))
     rows: list[tuple[str, ...]] = [heads]

@@ -29,7 +29,7 @@ from logpx.evaluate import (
     resemblance,
     usage,
 )
-from logpx.likelihoods import Autoregressive
+from logpx.likelihoods import Autoregressive, Gaussian, Tokens
 from logpx.train import Run
 
 EPS = torch.logspace(-4, 1, 26)  # of the collapse curve, nats
@@ -45,9 +45,9 @@ class Examination:
     parts        KL = information + marginal, marginal = total correlation + dimension-wise
     motion       of E[x|z] by one standard deviation of each latent, (D,), units of x
     resemblance  of samples to rows
-    amortisation  nats that a q of each row's own gains over the encoder's, and their standard error
-    squared_error  E (x - E[x|z])^2 per number of x, of a likelihood that has one sigma
-    sigma        that likelihood's; `sigma_fixed` whether it was given
+    amortisation  nats that a q of each row's own gains over the encoder's, and their standard error, over `refined` rows
+    squared_error  E (x - E[x|z])^2 per number of x, of a normal likelihood with one sigma
+    sigma        its standard deviation; `sigma_fixed` whether it was given
     forecast     the data's spectrum
     sits         where a linear VAE sits
     """
@@ -62,6 +62,7 @@ class Examination:
     motion: Tensor | None = None
     resemblance: Resemblance | None = None
     amortisation: tuple[float, float] | None = None
+    refined: int = 0
     squared_error: float | None = None
     sigma: float | None = None
     sigma_fixed: bool = False
@@ -138,7 +139,8 @@ def examine(run: Run, data: Data, *, rows: int = 1000, refined: int = 0, seed: i
             silent[name] = str(why)
             return None
 
-    autoregressive = isinstance(model.likelihood, Autoregressive)
+    autoregressive = isinstance(model.likelihood, Autoregressive | Tokens)
+    refined = 0 if autoregressive else min(refined, len(split))
     quantised = getattr(model.posterior, "is_one_code", False)
     sigma, fixed = _sigma(model.likelihood)
     return Examination(
@@ -151,9 +153,8 @@ def examine(run: Run, data: Data, *, rows: int = 1000, refined: int = 0, seed: i
         parts=None if quantised else asked("parts", decomposition, model, split, rows=rows, seed=seed),
         motion=None if quantised else asked("motion", decoder_motion, model, split, rows=min(rows, 100), seed=seed),
         resemblance=asked("resemblance", resemblance, model, split, rows=rows, seed=seed),
-        amortisation=asked("amortisation", _amortisation, run, split, refined, seed)
-        if refined and not autoregressive
-        else None,
+        amortisation=asked("amortisation", _amortisation, run, split, refined, seed) if refined else None,
+        refined=refined,
         squared_error=None if sigma is None else _squared_error(run, split, rows, seed),
         sigma=sigma,
         sigma_fixed=fixed,
@@ -174,7 +175,9 @@ def _amortisation(run: Run, split: Split, rows: int, seed: int) -> tuple[float, 
 
 
 def _sigma(likelihood: torch.nn.Module) -> tuple[float | None, bool]:
-    """(sigma, whether it was given) of a likelihood with one sigma."""
+    """(sigma, whether it was given) of a normal likelihood with one sigma; others have a scale that is no deviation."""
+    if not isinstance(likelihood, Gaussian):
+        return None, False
     sigma: Any = getattr(likelihood, "sigma", None)
     if isinstance(sigma, float | int):
         return float(sigma), True
@@ -198,8 +201,10 @@ def _is_density(run: Run, split: Split) -> bool:
 
 
 def _sits(run: Run, data: Data) -> Stationary | None:
-    """Of a linear VAE on its training rows; None for any other model."""
+    """Of a linear VAE or probabilistic PCA on its training rows; None for any other model, and for rows with holes."""
+    if not run.model.has_evidence or not isinstance(run.model.likelihood, Gaussian) or data.train.holes():
+        return None
     try:
         return where_it_sits(run.model, data.train.x(slice(0, 20_000)))
-    except UserError:
+    except UserError:  # the decoder is not linear
         return None

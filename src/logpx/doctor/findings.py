@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logpx.doctor.examine import Examination
-from logpx.likelihoods import Gaussian
 from logpx.recipes import find
 
 ACTIVE = "Var E[z|x] >= 0.01"
@@ -35,7 +34,7 @@ class Finding:
     sick: bool = True
 
 
-SYMPTOMS = ("encoder lagging", "collapsed")  # worth saying only where nothing else explains them
+SYMPTOMS = ("encoder lagging", "collapsed", "some latents unused")  # worth saying only where nothing else explains them
 
 Rule = Callable[[Examination], Finding | None]
 
@@ -58,24 +57,26 @@ def likelihood_is_a_score(e: Examination) -> Finding | None:
         "likelihood mismatched to the data",
         "The pixels are grey and the likelihood is the cross-entropy of a Bernoulli law, which is a law of zeros and ones: its "
         "numbers are scores and no log-likelihoods, so there is no evidence to compare, and no draw looks like the data.",
-        Remedy(
+        _remedy(
+            e,
             "take the continuous Bernoulli law, which is a density of values in [0, 1] (or let every read draw zeros and ones: "
             "--protocol dynamic)",
-            {"likelihood": "continuous_bernoulli"},
+            likelihood="continuous_bernoulli",
         ),
     )
 
 
 def warmup_unfinished(e: Examination) -> Finding | None:
-    """The run ended before the weight of its KL was 1."""
+    """The run ended before what its objective brings in slowly was there: the weight of the KL, or a capacity."""
     ends, steps = e.run.method.objective.ends(), _steps(e)
-    if ends <= steps:
+    if steps >= 0.95 * ends:
         return None
+    schedule = "steps" if e.run.info["recipe"] == "capacity_vae" else "warmup"
     return Finding(
         "warm-up unfinished",
-        f"The weight of the KL rises over {ends:,} steps and the run ended after {steps:,}, at a weight of "
-        f"{steps / ends:.2f}: the posterior never paid what it says, and the ELBO counts it in full.",
-        Remedy("let the warm-up end within the first half of the run", {"warmup": max(1, steps // 3)}),
+        f"What the objective brings in slowly takes {ends:,} steps, and the run ended after {steps:,}, {steps / ends:.0%} of "
+        "the way: the posterior was never trained for the bound that it is judged by.",
+        _remedy(e, "let the warm-up end within the first half of the run", **{schedule: max(1, steps // 3)}),
     )
 
 
@@ -89,7 +90,7 @@ def beta_too_large(e: Examination) -> Finding | None:
         "beta too large",
         f"beta is {beta:g}, so a latent must save {beta:g} nats of reconstruction for each nat of KL: {_actives(e)}, and the "
         f"KL is {e.rate or 0:.2f} nats.",
-        Remedy("weigh the KL as log p(x) does, at 1", {"beta": 1.0}),
+        _remedy(e, "weigh the KL as log p(x) does, at 1", beta=1.0),
     )
 
 
@@ -106,35 +107,46 @@ def sigma_too_large(e: Examination) -> Finding | None:
         "sigma too large",
         f"sigma^2 is fixed at {variance:.3g}, and the error that it describes is {error:.3g} per number: what "
         f"varies less than sigma^2 is not worth a latent{live}; {_actives(e)}.",
-        Remedy("learn sigma", {"sigma": "shared"}),
+        _remedy(e, "learn sigma", sigma="shared"),
     )
 
 
 def decoder_too_strong(e: Examination) -> Finding | None:
-    """An autoregressive decoder that does without z."""
-    if not e.autoregressive or e.rate is None or e.rate >= 1:
+    """A decoder that sees the elements before the one it predicts and does without z."""
+    known = e.rate if e.parts is None else e.parts.mutual_information[0]
+    if not e.autoregressive or known is None or known >= 1:
         return None
-    changes: dict[str, Any] = {"free_bits": 0.1, "warmup": max(1, _steps(e) // 3)}
-    own, options = e.run.info["options"], find(e.run.info["recipe"]).options if e.run.info["recipe"] else {}
-    kernels = own.get("kernels")
-    if kernels and own.get("free_bits"):  # the first remedy is taken already
-        changes |= {"kernels": tuple(min(k, 3) for k in kernels[:2])}
     return Finding(
         "decoder too strong",
-        f"The decoder sees the elements before the one it predicts and does without z: KL {e.rate:.2f} nats, {_actives(e)}.",
-        Remedy(
-            "give each latent some KL for free and let the KL come in slowly (free bits, warm-up); after that, narrow the "
-            "decoder's window (--kernels) or let the encoder run ahead (--encoder-steps)",
-            {name: value for name, value in changes.items() if name in options},
-        ),
+        "The decoder sees the elements before the one it predicts and does without z: "
+        f"I(x; z) is {known:.2f} nats of a KL of {e.rate or 0:.2f}, {_actives(e)}.",
+        _against_a_strong_decoder(e),
     )
 
 
+def _against_a_strong_decoder(e: Examination) -> Remedy | None:
+    """The next remedy that the run has not taken: free bits and warm-up, a narrower window, an encoder that runs ahead."""
+    own = e.run.info["options"]
+    if not own.get("free_bits") or not own.get("warmup"):
+        bits, steps = max(own.get("free_bits") or 0.0, 0.1), max(own.get("warmup") or 0, _steps(e) // 3, 1)
+        return _remedy(
+            e, "give each latent some KL for free, and let the KL come in slowly", free_bits=bits, warmup=steps
+        )
+    if max(own.get("kernels") or (0,)) > 3:
+        return _remedy(e, "narrow the decoder's window, so that what is far away is left to z", kernels=(3, 3))
+    return _remedy(e, "let the encoder run ahead of the decoder", encoder_steps=20)
+
+
 def too_many_dimensions(e: Examination) -> Finding | None:
-    """At most half of the latents have something to say: those that are active, or the directions in which real data vary."""
-    if not e.active or "latent" not in e.run.info["options"]:
+    """At most half of the latents have something to say: those that are active, or the directions in which real data vary.
+
+    The latter count only where the decoder explains no more than they do: what a curved manifold needs, no spectrum sees.
+    """
+    if not e.active:
         return None
-    stands = e.forecast.standing_out if e.forecast is not None and e.forecast.gaussian else None
+    f, stands = e.forecast, None
+    if f is not None and f.gaussian and e.squared_error is not None and f.noise < 1.5 * e.squared_error:
+        stands = f.standing_out
     useful = min(e.active, stands) if stands else e.active
     if useful > e.latent / 2 or (e.rate or 0) < 0.2 * useful:  # with less to pay it is another illness
         return None
@@ -142,7 +154,7 @@ def too_many_dimensions(e: Examination) -> Finding | None:
     return Finding(
         "too many dimensions",
         f"{_actives(e)}{seen}: the others cost noise, time and overfitting, and make z harder to read.",
-        Remedy("ask for no more latents than have something to say", {"latent": useful}),
+        _remedy(e, "ask for no more latents than have something to say", latent=useful),
     )
 
 
@@ -151,16 +163,11 @@ def sigma_still_falling(e: Examination) -> Finding | None:
     if e.sigma_fixed or (found := _above_its_error(e, 2)) is None:
         return None
     variance, error = found
-    is_gaussian = isinstance(e.run.model.likelihood, Gaussian)
-    longer = {"epochs": 4 * e.run.info["training"]["epochs"]}
     return Finding(
         "sigma still falling",
         f"sigma is learned and stands at sigma^2 = {variance:.3g}, while the error that it describes is "
-        f"{error:.3g} per number: the run ended before sigma came down, and until then latents stay shut; "
-        f"{_actives(e)}.",
-        Remedy("keep sigma at its optimum from the first step on", {"sigma": "optimal"})
-        if is_gaussian and "sigma" in e.run.info["options"]
-        else Remedy("train longer", training=longer),
+        f"{error:.3g} per number: the run ended before sigma came down, and until then latents stay shut; {_actives(e)}.",
+        _remedy(e, "keep sigma at its optimum from the first step on", sigma="optimal") or _longer(e),
     )
 
 
@@ -169,30 +176,29 @@ def encoder_lagging(e: Examination) -> Finding | None:
     if e.amortisation is None or e.rate is None or e.amortisation[0] < max(1.0, 0.2 * e.rate):
         return None
     gain, error = e.amortisation
+    ahead = Remedy("let the encoder run ahead of the decoder", recipe="aggressive_vae")
     return Finding(
         "encoder lagging",
         f"A q of each row's own gains {gain:.2f} +- {error:.2f} nats over the encoder's, at a KL of {e.rate:.2f}: the decoder "
         "has a use for z that the encoder does not find.",
-        Remedy("let the encoder run ahead of the decoder", recipe="aggressive_vae"),
+        ahead if e.run.info["recipe"] == "vae" else None,
         sick=gain > max(1.0, 0.5 * e.rate),
     )
 
 
 def collapsed(e: Examination) -> Finding | None:
-    """Nothing is active: said where nothing else says why."""
-    if e.active is None or e.active > 0:
+    """z tells nothing about x; said where nothing else says why."""
+    information = None if e.parts is None else e.parts.mutual_information
+    knows_nothing = information is not None and information[0] < max(2 * information[1], 0.1)
+    if e.active != 0 and not knows_nothing:
         return None
-    has_warmup = "warmup" in e.run.info["options"]
+    told = "" if information is None else f", I(x; z) is {information[0]:.2f} +- {information[1]:.2f} nats"
     return Finding(
         "collapsed",
-        f"{_actives(e)}: q(z|x) is the prior whatever x is, and the decoder says the same of every row.",
-        Remedy(
-            "let the weight of the KL rise slowly"
-            if has_warmup
-            else "train with a warm-up of the KL, by the recipe vae",
-            {"warmup": max(1, _steps(e) // 2)},
-            recipe=None if has_warmup else "vae",
-        ),
+        f"{_actives(e)}{told}: q(z|x) is all but the same whatever x is, and the decoder says the same of every row.",
+        _longer(e)
+        if e.run.info["options"].get("warmup")
+        else _remedy(e, "let the weight of the KL rise slowly", warmup=max(1, _steps(e) // 2)) or _longer(e),
     )
 
 
@@ -200,12 +206,11 @@ def codes_unused(e: Examination) -> Finding | None:
     """Of quantised latents."""
     if e.codes is None or e.codes.used >= 0.9 * e.codes.codes:
         return None
+    fixed = e.run.info["options"].get("quantiser") == "fsq"
     return Finding(
         "codes unused",
         f"{e.codes.used:,} of {e.codes.codes:,} codes are in use: the codebook is larger than the encoder's numbers need.",
-        Remedy("start dead codes again sooner", {"restart": 0.2})
-        if "restart" in e.run.info["options"] and e.run.info["options"].get("quantiser") != "fsq"
-        else None,
+        None if fixed else _remedy(e, "start dead codes again sooner", restart=0.2),
     )
 
 
@@ -216,8 +221,7 @@ def prior_does_not_fit(e: Examination) -> Finding | None:
     return Finding(
         "prior does not fit",
         f"KL(q(z) || p(z)) is {e.parts.marginal_kl[0]:.2f} nats of the {e.parts.rate[0]:.2f} that the KL costs: the codes lie "
-        "elsewhere than the prior's draws.",
-        Remedy("learn the prior (mixture_vae, vamp_vae or flow_vae)", recipe="vamp_vae"),
+        "elsewhere than the prior's draws; a learned prior (mixture_vae, vamp_vae, flow_vae) goes to them.",
         sick=False,
     )
 
@@ -226,7 +230,7 @@ def some_unused(e: Examination) -> Finding | None:
     """A few latents that do nothing are no illness."""
     if e.active is None or not e.latent / 2 < e.active < e.latent:
         return None
-    return Finding("some latents unused", f"{_actives(e)}: the data ask for no more.", sick=False)
+    return Finding("some latents unused", f"{_actives(e)}.", sick=False)
 
 
 RULES: tuple[Rule, ...] = (
@@ -243,6 +247,18 @@ RULES: tuple[Rule, ...] = (
     prior_does_not_fit,
     some_unused,
 )
+
+
+def _remedy(e: Examination, says: str, **options: Any) -> Remedy | None:
+    """A change of the recipe's options; None where it has them not, or is at that already."""
+    recipe, own = e.run.info["recipe"], e.run.info["options"]
+    if recipe is None or not options.keys() <= find(recipe).options.keys():
+        return None
+    return None if all(own.get(name) == value for name, value in options.items()) else Remedy(says, options)
+
+
+def _longer(e: Examination) -> Remedy:
+    return Remedy("train longer", training={"epochs": 4 * e.run.info["training"]["epochs"]})
 
 
 def _above_its_error(e: Examination, times: float) -> tuple[float, float] | None:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from logpx.data import Data
 from logpx.errors import UserError
-from logpx.exact import linear_vae, ppca
+from logpx.exact import ppca
 
-ROWS, SIDE = 20_000, 4096  # rows looked at; more dimensions than this are seen through the rows' inner products
-FEW = 2000  # rows whose inner products are taken then
+ROWS, SIDE = 20_000, 4096  # rows looked at; more dimensions than this are seen through the rows' inner products,
+FEW = 2000  # of so many rows
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,6 @@ class Forecast:
         """E KL_i = 1/2 log+(lambda_i / sigma^2) of each latent, nats, (latent,)."""
         return 0.5 * (self.values[:latent] / variance).clamp_min(1).log()
 
-    def gain(self, latent: int) -> float:
-        """Nats per data point that the last of so many latents adds to the largest log-likelihood, sigma learned."""
-        if not 1 <= latent < min(len(self.values), self.dims - 1):
-            return 0.0
-        padded = torch.cat([self.values, self.values.new_zeros(self.dims - len(self.values))])
-        return (ppca.maximum(padded, latent) - ppca.maximum(padded, latent - 1)).item() if latent > 1 else math.nan
-
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a JSON object."""
         return {
@@ -91,6 +84,7 @@ def forecast(data: Data) -> Forecast:
 
 
 def _forecast(x: Tensor, *, gaussian: bool) -> Forecast:
+    x = x if x.shape[1] <= SIDE else x[:FEW]
     values, (n, P) = eigenvalues(x), x.shape
     noise, out = _standing_out(values, n, P)
     return Forecast(values, P, n, noise, out, gaussian)
@@ -99,23 +93,23 @@ def _forecast(x: Tensor, *, gaussian: bool) -> Forecast:
 def eigenvalues(x: Tensor) -> Tensor:
     """Those of the covariance of x (n, P), divisor n, in float64, largest first, (min(n, P),).
 
-    Of more than 4096 dimensions those of the inner products of the first 2,000 rows, which are the same numbers.
+    Of more than 4096 dimensions those of the rows' inner products, which are the same numbers.
     """
     if x.shape[1] <= SIDE:
         return ppca.spectrum(x).values[: min(x.shape)]
-    y, _ = ppca.checked_rows(x[:FEW])
+    y, _ = ppca.checked_rows(x)
     return torch.linalg.eigvalsh(y @ y.T / len(y)).flip(0).clamp_min(0)
 
 
 def _standing_out(values: Tensor, n: int, P: int) -> tuple[float, int]:
-    """(noise, how many stand out): the largest k whose k-th eigenvalue lies above the edge of the noise behind it."""
-    total, edge = values.sum(), _edge(n, P)
-    k = torch.arange(len(values))
-    behind = (total - values.cumsum(0)) / (P - k - 1).clamp_min(1)  # the mean of what follows each
-    above = (values > edge * behind) & (values > values[0] * P * torch.finfo(values.dtype).eps)
-    count = int(above.int().cumprod(0).sum())  # the first that does not ends the count
-    left = (values[count:].sum() / max(1, P - count)).item()
-    return left, count
+    """(noise, how many stand out): the first eigenvalues, as long as each is above the edge of the noise from it onwards."""
+    count = 0
+    for k, value in enumerate(values.tolist()):
+        left = values[k:].sum().item() / (P - k)  # the variance if it and all after it were noise
+        if not value > _edge(n, P - k) * left or value <= values[0] * P * torch.finfo(values.dtype).eps:
+            break
+        count = k + 1
+    return (values[count:].sum() / max(1, P - count)).item(), count
 
 
 def _edge(n: int, P: int) -> float:
@@ -135,7 +129,7 @@ class Stationary:
     """The stationary point of the likelihood that a linear VAE sits nearest to, on its training rows.
 
     kept       indices of the eigenvectors that its columns hold
-    distance   |W W^T - U_K (Lambda_K - s2) U_K^T| over |U_D (Lambda_D - s2)+ U_D^T|, Frobenius
+    distance   |W W^T - U_K (Lambda_K - s2) U_K^T| over |Lambda_D|, Frobenius
     stable     whether the point is a maximum, with sigma held where it is
     stable_learned  the same with sigma learned
     missing    the largest eigenvalue left out while a column is free, and what log p(x) curves upwards by along it; or None
@@ -150,11 +144,11 @@ class Stationary:
 
 
 def where_it_sits(model: Any, x: Tensor) -> Stationary:
-    """The nearest stationary point of `exact.ppca.stationary_point` for a VAE of `exact.linear_vae.build` and rows x.
+    """The nearest stationary point of `exact.ppca.stationary_point` for a linear VAE or probabilistic PCA and rows x.
 
-    Raises UserError for another model.
+    Raises UserError for another model, and for rows with values that are not finite.
     """
-    W, _, s2 = (t.detach().double() for t in linear_vae.read(model).ppca)
+    W, _, s2 = (t.detach().double() for t in ppca.read(model.decoder, model.likelihood))
     data, latent, variance = ppca.spectrum(x), W.shape[1], float(s2)
     values, U, _ = data
     held = (U.T @ W).square().sum(1)  # the squared length of W along each eigenvector
@@ -162,7 +156,7 @@ def where_it_sits(model: Any, x: Tensor) -> Stationary:
     kept = torch.nonzero((held > 0.5 * excess) & (excess > 0)).flatten().tolist()
     kept = sorted(kept, key=lambda j: -float(held[j]))[:latent]
     ideal = (U[:, kept] * excess[kept]) @ U[:, kept].T
-    scale = excess[:latent].norm().clamp_min(1e-12)
+    scale = values[:latent].norm()
     fixed = ppca.stationary_point(data, kept, latent, variance)
     return Stationary(
         sorted(kept),

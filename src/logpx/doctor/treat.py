@@ -52,14 +52,19 @@ class Treatment:
 def prescribed(run: Run, remedy: Remedy) -> dict[str, Any]:
     """run.json of the recommended run: everything as it was but for what the remedy changes.
 
-    Options that another recipe lacks stay behind. Raises UserError for a run of hand-made parts.
+    What another recipe has no option for stays behind. Raises UserError for a run of hand-made parts, and for a remedy whose
+    options the recipe lacks.
     """
     if run.info["recipe"] is None:
         raise UserError("This run was trained from hand-made parts: change them by hand, as the diagnosis says.")
     recipe = remedy.recipe or run.info["recipe"]
     known = find(recipe).options.keys() | {"seed"}
+    if lacking := remedy.options.keys() - known:
+        raise UserError(f"{recipe} has no option {', '.join(sorted(lacking))}: this remedy is none for it.")
     options = {n: v for n, v in (run.info["options"] | remedy.options).items() if n in known}
-    training = run.info["training"] | ({"encoder_steps": 0} if remedy.recipe else {}) | remedy.training
+    training = run.info["training"] | remedy.training
+    if remedy.recipe:  # what the other recipe says itself
+        training = {n: v for n, v in training.items() if n != "encoder_steps"}
     return run.info | {"recipe": recipe, "options": options, "training": training}
 
 

@@ -206,7 +206,8 @@ def resemblance(model: VAE, data: Points, *, rows: int = 1000, seed: int = 0) ->
             raise UserError("Samples can be compared with complete rows of a model without a context only.")
         _, px = model.sample(n)
         codes = torch.cat([model.encode(batch).mean, model.encode(batch._replace(x=px.sample())).mean]).double()
-    distance = torch.cdist(codes, codes)
-    distance.fill_diagonal_(math.inf)
-    nearest, kind = distance.argmin(1), torch.arange(2 * n, device=codes.device) < n
-    return Resemblance((kind[nearest] == kind).double().mean().item(), n)
+    kind, nearest = torch.arange(2 * n, device=codes.device) < n, []
+    for some in torch.arange(2 * n, device=codes.device).split(500):
+        distance = torch.cdist(codes[some], codes)
+        nearest.append(distance.scatter_(1, some[:, None], math.inf).argmin(1))  # no row is its own neighbour
+    return Resemblance((kind[torch.cat(nearest)] == kind).double().mean().item(), n)

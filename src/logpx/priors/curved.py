@@ -65,10 +65,10 @@ class WrappedNormal(_AtOrigin):
     """p(z) = WN(0, scale^2 I) on a space of n dimensions and curvature kappa (Mathieu et al. 2019; Skopek et al. 2020).
 
     Coordinates as of the posterior family: stereographic, or `ambient` ones of the hyperboloid or sphere; of `Curvatures` the
-    product of one such law for each. On a sphere that
-    is too small for it, the scale stops short of 9 pi R/(sqrt n + 5.3), where the law has long been spread over all of it.
-    Raises UserError for n < 1, a scale that is not positive, ambient coordinates of a curvature that may be 0, and when it is
-    called, for a p(z) that reaches further into a hyperbolic space than floating-point numbers tell points apart.
+    product of one such law for each. On a sphere that is too small for it, the scale stops short of 9 pi R/(sqrt n + 5.3),
+    where the law has long been spread over all of it. Raises UserError for n < 1, a scale that is not positive, ambient
+    coordinates of a curvature that may be 0, and when it is called, for a p(z) that reaches further into a hyperbolic space
+    than floating-point numbers tell points apart.
     """
 
     def __init__(self, n: int, curvature: Curvature | Curvatures, scale: float = 1.0, *, ambient: bool = False) -> None:

@@ -81,7 +81,7 @@ def _spectrum(e: Examination) -> tuple[Picture, str] | None:
     values = [v for v in e.forecast.values[:EIGENVALUES].tolist() if v > 1e-9 * e.forecast.values[0]]
     if not values:
         return None
-    level = None if e.sigma is None else e.sigma**2
+    level = None if e.sigma is None or not e.run.model.has_evidence else e.sigma**2
     logs = [math.log10(v) for v in values]
     low, high = (
         min([*logs, *([math.log10(level)] if level else [])]),
