@@ -277,5 +277,5 @@ def _steps(e: Examination) -> int:
 
 def _actives(e: Examination) -> str:
     if e.active is None:
-        return "no count of active latents"
+        return "z has no axes to count along"
     return f"{e.active} of {e.latent} latents are active ({ACTIVE})"
