@@ -21,7 +21,7 @@ from logpx.distributions import OneHots, is_density
 from logpx.errors import UserError
 from logpx.evaluate.flat import chart_of
 from logpx.evaluate.importance import Progress
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.maths.hamiltonian import Point, transition
 from logpx.model import VAE, Batch
@@ -90,7 +90,7 @@ class Annealed(PerPoint):
             "ess": self.ess.mean().item(),
             "acceptance": self.acceptance.nanmean().item(),
         }
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+        return plain(numbers)
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"

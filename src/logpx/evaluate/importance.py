@@ -16,7 +16,7 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
 from logpx.evaluate.curve import Curve
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -115,7 +115,7 @@ class Evidence(PerPoint):
             "doubt": self.doubt,
             **({} if self.curve is None else {"curve": self.curve.summary()}),
         }
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+        return plain(numbers)
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"

@@ -17,7 +17,7 @@ from logpx.distributions import OneHots, is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import annealed, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress, evidence
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
 from logpx.model import VAE, Batch
 from logpx.objectives.base import positive, whole
 
@@ -72,7 +72,7 @@ class Gap:
         for name, part in parts.items():
             numbers |= {name: part.mean, f"{name}_standard_error": part.standard_error}
         numbers["monte_carlo_error"] = self.monte_carlo_error
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+        return plain(numbers)
 
     def __str__(self) -> str:
         def said(part: PerPoint) -> str:

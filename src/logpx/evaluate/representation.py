@@ -14,7 +14,7 @@ from logpx.distributions.spaces import centres, spreads
 from logpx.errors import UserError
 from logpx.evaluate import disentangle
 from logpx.evaluate.probes import READERS, Probe, probe
-from logpx.evaluate.rows import at_rest, placed
+from logpx.evaluate.rows import at_rest, placed, plain
 from logpx.model import VAE, Batch
 
 OF_Q = 2000  # rows of the mutual information of q(z|x): every draw meets every row
@@ -237,4 +237,4 @@ def _scores(
 def _finite(numbers: dict[str, Any]) -> dict[str, Any]:
     """Without what is unknown, and null for nan."""
     known = {name: value for name, value in numbers.items() if name != "name" and value is not None}
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in known.items()}
+    return plain(known)

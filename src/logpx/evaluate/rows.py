@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +37,11 @@ class PerPoint:
     def standard_error(self) -> float:
         n = len(self.per_point)
         return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
+
+
+def plain(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Numbers for a JSON object: None in the place of those that are not finite."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in numbers.items()}
 
 
 def count(data: Points) -> int:

@@ -12,7 +12,7 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import Path, Schedule, Start, check_annealable, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, count, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, count, placed, plain
 from logpx.maths import log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -65,7 +65,7 @@ class Sandwich:
             "leapfrog": self.leapfrog,
             "start": self.start,
         }
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+        return plain(numbers)
 
     def __str__(self) -> str:
         n = len(self.lower.per_point)

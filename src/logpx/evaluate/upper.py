@@ -10,7 +10,7 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.evaluate.annealed import check_annealable
 from logpx.evaluate.importance import FEW, Progress, weights_by_tile
-from logpx.evaluate.rows import PerPoint, Points, at_rest, check_rows, count
+from logpx.evaluate.rows import PerPoint, Points, at_rest, check_rows, count, plain
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE
 from logpx.objectives.base import whole
@@ -74,7 +74,7 @@ class ChiSquare(PerPoint):
             "trusted": self.trusted.double().mean().item(),
             "doubt": self.doubt,
         }
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in numbers.items()}
+        return plain(numbers)
 
     def __str__(self) -> str:
         error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
