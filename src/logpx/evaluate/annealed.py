@@ -20,8 +20,19 @@ from torch.distributions import Distribution
 from logpx.distributions import OneHots, is_density
 from logpx.errors import UserError
 from logpx.evaluate.flat import chart_of
-from logpx.evaluate.importance import Progress
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
+from logpx.evaluate.importance import Progress, filled_up
+from logpx.evaluate.rows import (
+    PerPoint,
+    Points,
+    at_rest,
+    batch_of,
+    check_rows,
+    count,
+    pair_bytes,
+    placed,
+    plain,
+    weights_error,
+)
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.maths.hamiltonian import Point, transition
 from logpx.model import VAE, Batch
@@ -64,9 +75,7 @@ class Annealed(PerPoint):
     @property
     def monte_carlo_error(self) -> float:
         """Of the mean, from having so many chains only: var(log w-bar) = 1/ESS - 1/chains to first order; nan for one."""
-        if self.chains == 1:
-            return math.nan
-        return (1 / self.ess - 1 / self.chains).clamp_min(0).sum().sqrt().item() / len(self.per_point)
+        return weights_error(self.ess, self.chains)
 
     @property
     def bits_per_dim(self) -> float | None:
@@ -319,7 +328,7 @@ class Path:
 
     def _vectors(self, law: Start, k: int) -> Tensor:
         """k draws (k, B, n) of q or of the prior in the chart, as the noise of a full tile has them."""
-        batch = self.batch.map(lambda t: torch.cat([t, t[-1:].expand(self.rows - len(t), *t.shape[1:])]))
+        batch = filled_up(self.batch, self.rows)
         if law == "posterior":
             z = self.model.encode(batch).sample((k,))
         else:

@@ -16,7 +16,18 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
 from logpx.evaluate.curve import Curve
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
+from logpx.evaluate.rows import (
+    PerPoint,
+    Points,
+    at_rest,
+    batch_of,
+    check_rows,
+    count,
+    pair_bytes,
+    placed,
+    plain,
+    weights_error,
+)
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -75,9 +86,7 @@ class Evidence(PerPoint):
         """
         if self.ess is None or self.samples is None:
             return 0.0
-        if self.samples == 1:
-            return math.nan
-        return (1 / self.ess - 1 / self.samples).clamp_min(0).sum().sqrt().item() / len(self.per_point)
+        return weights_error(self.ess, self.samples)
 
     @property
     def bits_per_dim(self) -> float | None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from logpx.distributions import is_density, log_prob_by_element
 from logpx.errors import UserError
+from logpx.evaluate.importance import filled_up
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
 from logpx.model import VAE, Batch, Draw
 from logpx.objectives.base import whole
@@ -68,7 +69,7 @@ def _made(
 ) -> Tensor:
     """What the model puts in every place of one tile, (B, *shape); a short tile has the noise of a full one."""
     n = len(given.x)
-    batch = placed(given, model).map(lambda t: torch.cat([t, t[-1:].expand(rows - n, *t.shape[1:])]))
+    batch = filled_up(placed(given, model), rows)
     torch.manual_seed(seed % 2**64)
     q = model.encode(batch)
     z = q.rsample((k,))

@@ -16,7 +16,7 @@ from torch import Tensor
 from logpx.distributions import OneHots, is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import annealed, check_finite, rows_of_a_tile
-from logpx.evaluate.importance import Progress, evidence
+from logpx.evaluate.importance import Progress, evidence, filled_up
 from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
 from logpx.model import VAE, Batch
 from logpx.objectives.base import positive, whole
@@ -120,8 +120,7 @@ def refine(
     with at_rest(model):
         for tile, first in enumerate(range(0, count(data), size)):
             batch = placed(batch_of(data, slice(first, first + size)), model)
-            n = len(batch.x)  # a short tile draws the same noise as a full one
-            batch = batch.map(lambda t: torch.cat([t, t[-1:].expand(size - len(t), *t.shape[1:])]))
+            n, batch = len(batch.x), filled_up(batch, size)
             rows = _Rows(model, batch, seed * 1_000_003 + tile, max(1, memory // (pair_bytes(model, P) * size)))
             found.append(rows.compared(rows.refined(steps, rate), draws)[:, :n].cpu())
             done += n

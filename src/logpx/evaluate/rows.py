@@ -39,6 +39,11 @@ class PerPoint:
         return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
 
+def weights_error(ess: Tensor, k: int) -> float:
+    """Of the mean over n points of log w-bar, of k weights each: its variance is 1/ESS - 1/k to first order; nan for k = 1."""
+    return (1 / ess - 1 / k).clamp_min(0).sum().sqrt().item() / len(ess) if k > 1 else math.nan
+
+
 def plain(numbers: dict[str, Any]) -> dict[str, Any]:
     """Numbers for a JSON object: None in the place of those that are not finite."""
     return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in numbers.items()}

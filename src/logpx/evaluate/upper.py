@@ -10,7 +10,7 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.evaluate.annealed import check_annealable
 from logpx.evaluate.importance import FEW, Progress, weights_by_tile
-from logpx.evaluate.rows import PerPoint, Points, at_rest, check_rows, count, plain
+from logpx.evaluate.rows import PerPoint, Points, at_rest, check_rows, count, plain, weights_error
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
 from logpx.model import VAE
 from logpx.objectives.base import whole
@@ -42,9 +42,7 @@ class ChiSquare(PerPoint):
     @property
     def monte_carlo_error(self) -> float:
         """Of the mean, from having k draws only: var(log mean w^2) = 1/ESS - 1/k to first order, and half of its root."""
-        if self.samples == 1:
-            return math.nan
-        return 0.5 * (1 / self.ess - 1 / self.samples).clamp_min(0).sum().sqrt().item() / len(self.per_point)
+        return 0.5 * weights_error(self.ess, self.samples)
 
     @property
     def doubt(self) -> str | None:
