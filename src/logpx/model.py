@@ -113,6 +113,11 @@ class VAE(nn.Module):
         self._closed_kl = False  # whether KL(q || p) has a closed form, for laws of these types:
         self._asked_of: tuple[type, ...] = ()
 
+    def networks(self) -> list[nn.Module]:
+        """What emits the numbers that the families make laws of: encoder, decoder, and the likelihood's own, if any."""
+        own = getattr(self.likelihood, "net", None)
+        return [self.encoder, self.decoder] + ([own] if isinstance(own, nn.Module) else [])
+
     def shown(self, batch: Batch) -> Tensor:
         """x as the encoder gets it: one that `sees_missing` is shown nan where nothing was observed, others 0."""
         if batch.observed is None or not getattr(self.encoder, "sees_missing", False):

@@ -1,10 +1,13 @@
 """Where and how precisely: devices, threads, the private random state, and when compiling pays."""
 
+from typing import get_args
+
 import pytest
 import torch
+from torch import nn
 
 from logpx.errors import UserError
-from logpx.train.engine import arithmetic, dtype_of, find_device, should_compile
+from logpx.train.engine import Bfloat16, Precision, arithmetic, dtype_of, find_device, should_compile
 
 CPU = torch.device("cpu")
 
@@ -25,7 +28,21 @@ def test_the_devices_that_are_there() -> None:
 
 
 def test_precisions() -> None:
-    assert [dtype_of(p) for p in ("float64", "float32", "medium")] == [torch.float64, torch.float32, torch.float32]
+    assert [dtype_of(p) for p in get_args(Precision)] == [torch.float64, *[torch.float32] * 3]
+
+
+def test_networks_in_bfloat16_hand_on_float32_and_are_put_back() -> None:
+    net, x = nn.Sequential(nn.Linear(50, 40), nn.Tanh(), nn.Linear(40, 3)), torch.randn(20, 50)
+    narrow, exact = Bfloat16([net], CPU), net(x)
+    with narrow:
+        rounded = net(x)
+    assert rounded.dtype == torch.float32
+    assert torch.equal(rounded, rounded.bfloat16().float())  # eight bits of mantissa are all there are
+    assert 0 < (rounded - exact).abs().max() < 0.02
+    assert torch.equal(net(x), exact)
+    assert "forward" not in vars(net)
+    rounded.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in net.parameters())
 
 
 @pytest.mark.parametrize("fails", [False, True])

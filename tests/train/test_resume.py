@@ -72,6 +72,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[], Data], dict[str, Any]]]
     "muon": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"optimizer": "muon", "schedule": "cosine"}),
     "save every 2": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"save_every": 2}),
     "float64, clip": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"precision": "float64", "clip": 0.5}),
+    "bfloat16": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"precision": "bfloat16"}),
     "overfit": ("vae", {"latent": 2, "hidden": (16,)}, reals, {"learning_rate": 0.05}),
     "patience": ("vae", {"latent": 2, "hidden": (8,)}, reals, {"learning_rate": 0.1, "patience": 2}),
     "iwae": ("iwae", {"latent": 2, "hidden": (8,), "samples": 3}, reals, {}),

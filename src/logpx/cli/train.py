@@ -95,8 +95,8 @@ def _train_options(
     drop: Annotated[str | None, typer.Option(metavar="NAME,...", help="Columns to leave out: id,date.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     precision: Annotated[
-        Literal["float64", "float32", "medium"],
-        typer.Option(help="medium: matrix products may round to bfloat16."),
+        Literal["float64", "float32", "medium", "bfloat16"],
+        typer.Option(help="medium: matrix products may round to bfloat16. bfloat16: the networks compute in it."),
     ] = "float32",
     compile: Annotated[
         Literal["auto", "yes", "no"], typer.Option(help="Capture the step as one compiled graph.")

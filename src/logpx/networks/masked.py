@@ -242,10 +242,12 @@ class GatedLayer(nn.Module):
 def gate(a: Tensor) -> Tensor:
     """tanh of the first half of the channels times the sigmoid of the second (van den Oord et al. 2016, eq. 2).
 
-    tanh a = 2 sigmoid(2 a) - 1, which a CPU computes ten times as fast on halves that do not lie beside each other.
+    tanh a = 2 sigmoid(2 a) - 1: one sigmoid of all the channels is what a CPU computes fastest, in bfloat16 above all.
     """
-    left, right = a.chunk(2, 1)
-    return (2 * torch.sigmoid(2 * left) - 1) * torch.sigmoid(right)
+    half = a.shape[1] // 2
+    doubled = torch.cat([a.new_full((half,), 2), a.new_ones(half)]).view(-1, *[1] * (a.dim() - 2))
+    left, right = torch.sigmoid(doubled * a).chunk(2, 1)
+    return (2 * left - 1) * right
 
 
 class GatedPixelCNN(nn.Module):

@@ -23,7 +23,7 @@ from logpx.model import Batch
 from logpx.objectives import Step, Terms
 from logpx.train import state
 from logpx.train.dry_run import dry_run
-from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device, should_compile
+from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_of, find_device, should_compile
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
 from logpx.train.method import Act, Method, Optimizer, Schedule
@@ -122,6 +122,7 @@ class _Loop:
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
         self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
+        self.narrow = Bfloat16(self.model.networks() if settings["precision"] == "bfloat16" else [], like.device)
         self.paces = paces((self.model, self.objective))
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
         self.optimizer = self._optimizer()
@@ -324,7 +325,8 @@ class _Loop:
     def _move(self, batch: Batch, *, only: list[Tensor] | None = None, but: list[Tensor] | None = None) -> Terms:
         """One step of the optimiser: of all parameters, of `only` some, or of all `but` some."""
         assert self.optimizer is not None
-        loss, terms = self.evaluate_objective(self.model, batch)
+        with self.narrow:
+            loss, terms = self.evaluate_objective(self.model, batch)
         for parameter in self.paces:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
         loss.backward(inputs=only)
