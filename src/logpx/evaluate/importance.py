@@ -34,6 +34,7 @@ from logpx.objectives.base import whole
 
 Progress = Callable[[int, int], None]
 SAMPLES_AT_ONCE = 64  # draws of one tile of noise
+CACHED = 2**20  # numbers of the decoder's output that are computed and summed up while a processor's cache holds them
 FEW, MANY = (
     10.0,
     0.3,
@@ -204,7 +205,7 @@ def weights_by_tile(model: VAE, data: Points, k: int, seed: int, memory: int) ->
     """log w (k, n) in float64 of one tile of n points after the other, its observed elements, whether p(x|z) is a density."""
     P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
     rows = tile_rows(P, k)
-    pairs = max(rows, memory // pair_bytes(model, P))
+    pairs = max(rows, min(memory // pair_bytes(model, P), CACHED // P))
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)
         n = len(batch.x)
