@@ -83,14 +83,8 @@ class Annealed(PerPoint):
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a table or a JSON object."""
-        numbers = {
-            "kind": self.kind,
-            "name": self.name,
-            "unit": "nats per data point",
-            "value": self.mean,
-            "standard_error": self.standard_error,
+        numbers = self.head(self.kind, self.name) | {
             "monte_carlo_error": self.monte_carlo_error,
-            "points": len(self.per_point),
             "bits_per_dim": self.bits_per_dim,
             "temperatures": self.temperatures,
             "chains": self.chains,
@@ -102,9 +96,8 @@ class Annealed(PerPoint):
         return plain(numbers)
 
     def __str__(self) -> str:
-        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
         n = len(self.per_point)
-        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {n:,} point{'s' * (n != 1)}"
+        text = f"{self.name} = {self.said}, {self.kind}, {n:,} point{'s' * (n != 1)}"
         return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
 
 

@@ -38,6 +38,17 @@ class PerPoint:
         n = len(self.per_point)
         return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
+    @property
+    def said(self) -> str:
+        """ "-81.234 +- 0.120 (s.e.) nats per data point"; one point shows no error."""
+        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
+        return f"{self.mean:.3f}{error} nats per data point"
+
+    def head(self, kind: str, name: str) -> dict[str, Any]:
+        """What each summary of an estimate begins with; one point shows no error, which is then nan."""
+        numbers = {"kind": kind, "name": name, "unit": "nats per data point", "value": self.mean}
+        return numbers | {"standard_error": self.standard_error, "points": len(self.per_point)}
+
 
 def weights_error(ess: Tensor, k: int) -> float:
     """Of the mean over n points of log w-bar, of k weights each: its variance is 1/ESS - 1/k to first order; nan for k = 1."""
