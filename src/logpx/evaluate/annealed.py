@@ -28,7 +28,7 @@ from logpx.evaluate.rows import (
     batch_of,
     check_rows,
     count,
-    pair_bytes,
+    draws_at_once,
     placed,
     plain,
     weights_error,
@@ -221,7 +221,7 @@ class Path:
         self.model, self.batch, self.schedule = model, batch, schedule
         self.n, P = len(batch.x), math.prod(batch.x.shape[1:])
         self.rows = rows_of_a_tile(P, schedule.chains)
-        self.at_once = max(1, memory // (pair_bytes(model, P) * self.n))
+        self.at_once = draws_at_once(model, P, self.n, memory)
         self.q = model.encode(batch)
         _check_laws(self.q, model.at(batch, self.q, self.q.sample((1,))).px)
         torch.manual_seed(seed % 2**64)

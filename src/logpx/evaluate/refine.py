@@ -17,7 +17,7 @@ from logpx.distributions import OneHots, Quantised, is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import annealed, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress, evidence, filled_up
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
 from logpx.model import VAE, Batch
 from logpx.objectives.base import positive, whole
 
@@ -140,7 +140,7 @@ class OwnPosteriors:
 
     def __init__(self, model: VAE, batch: Batch, seed: int, memory: int) -> None:
         self.model, self.batch, self.seed = model, batch, seed
-        self.at_once = max(1, memory // (pair_bytes(model, batch.x[0].numel()) * len(batch.x)))
+        self.at_once = draws_at_once(model, batch.x[0].numel(), len(batch.x), memory)
         self.start = model.emit(batch)
         q = model.posterior(self.start)
         if not model.has_evidence or isinstance(q, OneHots | Quantised) or not q.has_rsample or q.event_shape == (0,):

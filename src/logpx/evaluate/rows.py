@@ -20,6 +20,7 @@ class Rows(Protocol):
     def batch(self, index: slice, /) -> Batch: ...
 
 
+CACHED = 2**20  # numbers of a decoder's output that are computed and summed up while a processor's cache holds them
 Points = Tensor | Batch | Rows  # what is evaluated: rows (N, *shape), nan meaning missing; a batch; a split
 
 
@@ -114,6 +115,11 @@ def check_rows(data: Points) -> None:
     """Raises UserError where there is nothing to evaluate."""
     if count(data) == 0:
         raise UserError("There are no rows to evaluate: this split is empty.")
+
+
+def draws_at_once(model: VAE, P: int, points: int, memory: int) -> int:
+    """How many draws of `points` points, P elements each, are decoded at once: what `memory` bytes hold, and a cache."""
+    return max(1, min(memory // pair_bytes(model, P), CACHED // P) // points)
 
 
 def pair_bytes(model: VAE, P: int) -> int:

@@ -23,7 +23,7 @@ from logpx.evaluate.importance import (
     tile_rows,
 )
 from logpx.evaluate.refine import OwnPosteriors
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -179,8 +179,7 @@ def _tile(
             found["elbo"] = found["log_px"]
         else:
             k = 1 if _is_one_code(model) else k
-            at_once = max(1, memory // pair_bytes(model, P) // rows)
-            log_w, density = log_weights(model, tile, k, seed, at_once)
+            log_w, density = log_weights(model, tile, k, seed, draws_at_once(model, P, rows, memory))
             kind, found = kind or ("lower bound" if density else "score"), _by_weights(model, log_w) | found
         if regret:
             found["regret"] = _regret(model, tile, regret, seed, memory)
