@@ -45,10 +45,24 @@ def reopen(folder: Path) -> tuple["Run", "Data"]:
     return run, data
 
 
+def bare(source: str, about: dict[str, Any]) -> str:
+    """mnist from mnist:dynamic, if that is the run's protocol; raises UserError for another, which makes other data."""
+    from logpx.data.sources import split_source
+
+    where, protocol = split_source(source)
+    own, named = about["protocol"], f"static:{about['seed']}" if protocol == "static" else protocol
+    if named not in (None, own):
+        raise UserError(
+            f"{source} names protocol {protocol!r}, and the run read its data by {own!r}: other rows are read as it read its "
+            f"own, so give {where}."
+        )
+    return str(where)
+
+
 def source_of(folder: Path, about: dict[str, Any], given: str | None) -> str:
     """Where the rows are: what was given, or what the run was trained on."""
     from logpx.data import names
 
     if given is None and about["source"] not in names() and not Path(about["source"]).is_absolute():
         raise UserError(f"{folder} was trained on an array from Python: give the rows as a file, or impute there.")
-    return given or about["source"]
+    return bare(given, about) if given else about["source"]

@@ -7,7 +7,7 @@ import typer
 
 from logpx.cli.app import JSON, Folder, app, print_json
 from logpx.cli.both_sides import keep, say_both_sides, two_sided
-from logpx.cli.opened import open_run, reopen
+from logpx.cli.opened import bare, open_run, reopen
 from logpx.cli.represented import show_representation
 from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, why_none, write_report
 from logpx.errors import UserError
@@ -78,6 +78,7 @@ def _rows(folder: Path, other: str | None, split: str | None) -> tuple["Run", An
         raise UserError(f"--split is {split!r}, and {other} is not divided: leave one of the two out.")
     opened = open_run(folder)
     about = opened.info["data"]
+    other = bare(other, about)
     name = Path(other).name
     return opened, rows_like(other, about), {"data": name, "protocol": about["protocol"], "split": f"rows of {name}"}
 
