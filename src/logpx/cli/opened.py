@@ -25,8 +25,11 @@ def open_run(folder: Path) -> "Run":
     return load_run(folder)
 
 
-def reopen(folder: Path) -> tuple["Run", "Data"]:
-    """A run and the data it was trained on, loaded again from where they came; the checksum must still hold."""
+def reopen(folder: Path, factors: str | None = None) -> tuple["Run", "Data"]:
+    """A run and the data it was trained on, loaded again from where they came; the checksum must still hold.
+
+    factors  columns of its table to score codes by.
+    """
     from logpx.data import load, names
 
     run = open_run(folder)
@@ -39,7 +42,7 @@ def reopen(folder: Path) -> tuple["Run", "Data"]:
         raise UserError(f"{folder}/run.json does not say {missing} of its data: the file is damaged.") from None
     if source not in names() and not Path(source).is_absolute():
         raise UserError(f"{folder} was trained on an array from Python: evaluate it there, with load_run and evidence.")
-    data = load(source, **wanted)
+    data = load(source, factors=factors, **wanted)
     if data.checksum != checksum:
         raise UserError(f"{source} has changed since {folder} was trained on it (another checksum).")
     return run, data

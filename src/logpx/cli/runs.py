@@ -31,6 +31,12 @@ def evaluate(
     representation: Annotated[
         bool, typer.Option("--representation", help="Instead: what the codes say of known factors or labels.")
     ] = False,
+    factors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Of --representation: columns of the run's table, such as those it dropped."
+        ),
+    ] = None,
     sandwich: Annotated[
         bool, typer.Option("--sandwich", help="Also from both sides, by annealing, for the first 100 rows; minutes.")
     ] = False,
@@ -41,7 +47,9 @@ def evaluate(
     from logpx.evaluate import batch_of, expected_terms
 
     if representation:
-        return show_representation(run, data, split, limit, seed, as_json)
+        return show_representation(run, data, split, factors, limit, seed, as_json)
+    if factors is not None:
+        raise UserError("--factors says what --representation compares codes with: ask for both.")
     opened, rows, about = _rows(run, data, split)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))
