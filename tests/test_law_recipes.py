@@ -158,7 +158,8 @@ def test_the_doctor_examines_it_or_says_why_not(name):
     except UserError as why:
         assert str(why).endswith(".")  # noqa: PT017 - either answer will do
         return
-    assert json.dumps(measured.summary())
+    assert json.dumps(measured.summary(), allow_nan=False)
+    assert not measured.diverged
     assert all(finding.says.endswith(".") for finding in findings(measured))
 
 

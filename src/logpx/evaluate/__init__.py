@@ -17,7 +17,7 @@ from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
 from logpx.evaluate.refine import Gap, refine
 from logpx.evaluate.representation import Representation, representation
-from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, private_randomness
+from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, plain, private_randomness
 from logpx.evaluate.sandwich import Sandwich, sandwich
 from logpx.evaluate.score import Reference, Scores, rows_of_a_tile, scores
 from logpx.evaluate.sides import BothSides, both_sides
@@ -60,6 +60,7 @@ __all__ = [
     "impute",
     "mutual_information",
     "placed",
+    "plain",
     "private_randomness",
     "refine",
     "representation",

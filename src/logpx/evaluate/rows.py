@@ -57,8 +57,16 @@ def weights_error(ess: Tensor, k: int) -> float:
 
 
 def plain(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Numbers for a JSON object: None in the place of those that are not finite."""
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in numbers.items()}
+    """Numbers for a JSON object: None in the place of those that are not finite, however deep they lie."""
+    return {name: _plain(value) for name, value in numbers.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return plain(value)
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def count(data: Points) -> int:

@@ -23,7 +23,7 @@ from logpx.evaluate.importance import (
     tile_rows,
 )
 from logpx.evaluate.refine import OwnPosteriors
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -106,8 +106,7 @@ class Scores:
         whole = Evidence(self.log_px, self.kind, self.dims.mean().item())
         means = {name: t.mean().item() for name, t in self.columns().items() if t is not None and name != "log_px"}
         numbers = {"log_px": whole.mean, "standard_error": whole.standard_error, **means}
-        finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        return {"kind": self.kind, "unit": "nats", "rows": len(self.log_px), **finite}
+        return plain({"kind": self.kind, "unit": "nats", "rows": len(self.log_px), **numbers})
 
 
 def scores(
