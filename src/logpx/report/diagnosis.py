@@ -25,7 +25,7 @@ def diagnosis(s: Subject) -> Section | None:
     html = lede(_verdict(e, sick)) + "".join(f"<p>{escape(f.says)}</p>\n" for f in found)
     html += _remedy(s, sick)
     shown = [p for p in (_collapse(e), _spectrum(e)) if p]
-    html += side_by_side([figure(p, caption) for p, caption in shown])
+    html += side_by_side([figure(p, caption) for p, caption in shown], "narrow" if len(shown) == 1 else "")
     return Section("Diagnosis", html, tuple(p for p, _ in shown))
 
 
