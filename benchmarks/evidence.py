@@ -1,6 +1,6 @@
 """L_5000 of MNIST images beside Pythae's get_nll and beside the matrix products alone, in turn in one run: A B B A A B ...
 
-    python benchmarks/evidence.py --peer .venv-pythae/bin/python --rounds 3 --images 200 --peer-images 10
+    python benchmarks/evidence.py --peer .venv-pythae/bin/python --rounds 3 --images 256 --peer-images 10
 
 784-400-20, float32, two threads, binarised images, weights as they start (time does not depend on them). Each side is a process
 of its own and prints seconds per image; the peer sees fewer images, for it loops over them, and under no_grad, which its method
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worker", choices=("ours", "products"), help="one side alone, in this process")
     parser.add_argument("--peer", metavar="PYTHON", help="of an environment with Pythae 0.1.2")
-    for name, value in {"rounds": 3, "images": 200, "peer-images": 10, "threads": 2}.items():
+    for name, value in {"rounds": 3, "images": 256, "peer-images": 10, "threads": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     given = parser.parse_args()
     if given.worker:
