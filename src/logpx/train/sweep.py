@@ -12,6 +12,7 @@ from logpx.data import Data, from_array
 from logpx.errors import UserError
 from logpx.objectives.base import whole
 from logpx.train.at_once import Stream, alike
+from logpx.train.dry_run import dry_run
 from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device
 from logpx.train.group import Member, belong_together, train_at_once, why_alone
 from logpx.train.log import Reporter, reporter
@@ -74,12 +75,11 @@ def sweep(
     says = show if isinstance(show, Reporter) else reporter(quiet=not show)
     folders = [None if out is None else Path(out) / name for name in names]
     with arithmetic(place, precision, threads, 0):
-        members: list[Member] = []
-        hears = _Once(says)
-        for name, method, seed, folder in zip(names, methods, seeds, folders, strict=True):
-            method.model.to(place, dtype_of(precision))
-            method.objective.to(place)
-            members.append(_open(name, method, data, settings | {"seed": seed}, hears, folder, resume, force, members))
+        loops = _ready(methods, data, [settings | {"seed": seed} for seed in seeds], _Once(says))
+        for folder in folders:
+            if folder is not None and not resume:
+                Folder.check(folder, force=force)
+        members = [_open(*each, resume, force) for each in zip(names, loops, folders, strict=True)]
         try:
             for group in _groups(members, at_once):
                 _train(group, says, len(members))
@@ -111,25 +111,26 @@ def _check(
         raise UserError("There is nothing to resume without a folder: name it with `out`.")
 
 
-def _open(
-    name: str,
-    method: Method,
-    data: Data,
-    settings: dict[str, Any],
-    says: Reporter,
-    folder: Path | None,
-    resume: bool,
-    force: bool,
-    before: list[Member],
-) -> Member:
-    """A run up to its first step. Of all models that have its likelihood the first looks through the rows."""
-    torch.manual_seed(settings["seed"])
-    loop = Loop(method, data, settings, says)
-    if before:
-        loop.feed.split = before[0].loop.feed.split
-    seen = any(alike(member.loop.model.likelihood, method.model.likelihood) for member in before)
+def _ready(methods: Sequence[Method], data: Data, settings: list[dict[str, Any]], says: Reporter) -> list[Loop]:
+    """A loop for each method, checked before anything is written. One of each likelihood looks through all the rows."""
+    loops: list[Loop] = []
+    for method, its in zip(methods, settings, strict=True):
+        method.model.to(its["device"], dtype_of(its["precision"]))
+        method.objective.to(its["device"])
+        seen = any(alike(loop.model.likelihood, method.model.likelihood) for loop in loops)
+        loop = Loop(method, data, its, says)
+        dry_run(method, data, rows=not seen)
+        if loops:
+            loop.feed.split = loops[0].feed.split  # one copy of the rows on the device
+        loops.append(loop)
+    return loops
+
+
+def _open(name: str, loop: Loop, folder: Path | None, resume: bool, force: bool) -> Member:
+    """A run up to its first step, with the random numbers that `fit` would give it."""
+    torch.manual_seed(loop.settings["seed"])
     goes_on = resume and folder is not None and not _is_nothing(folder)
-    loop.open(folder, resume=goes_on, force=force, rows=not seen)
+    loop.open(folder, resume=goes_on, force=force, rows=False)
     return Member(name, loop, Stream(loop.feed.device))
 
 
