@@ -133,7 +133,7 @@ class Stacked:
         self.learned = {n: t for n, t in stacked.items() if self.own[0][n].requires_grad}
         self.held = {n: t for n, t in stacked.items() if n not in self.learned}
         self.places = _places(pairs[0])
-        self.drawn: dict[torch.Size, list[Drawn]] = {}  # what a step draws, by the shape of its batch
+        self.drawn: dict[tuple[torch.Size, bool], list[Drawn]] = {}  # by the batch's shape, and whether at rest
         for i, own in enumerate(self.own):
             for name, tensor in own.items():
                 tensor.data = stacked[name][i]
@@ -144,24 +144,42 @@ class Stacked:
             for tensor in own.values():
                 tensor.data = tensor.data.clone()
 
-    def gradients(self, batch: Batch, streams: Sequence[Stream]) -> tuple[Named, Terms]:
+    def gradients(self, batch: Batch, streams: Sequence[Stream], *, inside: bool = True) -> tuple[Named, Terms]:
         """The gradient of each pair's loss at its own rows (M, B, ...), stacked by name, and the terms, (M,) each.
 
+        `inside` takes each loss's gradient by itself, within the vectorised function: right for every objective, those
+        that hang hooks on z (a doubly reparameterised gradient) included. Otherwise it is one backward pass through the
+        sum of the losses, of which each depends on its own slices alone: a quarter faster for small networks.
         RuntimeError where a step draws what cannot be drawn beforehand, or decides by the numbers in a tensor.
         """
-        if batch.x.shape not in self.drawn:
-            self.drawn[batch.x.shape] = self._draws(batch.map(lambda t: t[0]))
-        noise = [drawn.again(streams) for drawn in self.drawn[batch.x.shape]]
+        noise = self._noise(batch.map(lambda t: t[0]), streams)
         axes: Any = Batch(*(None if t is None else 0 for t in batch))  # type: ignore[arg-type]
-        vectorised = vmap(grad_and_value(self._loss, has_aux=True), in_dims=(0, 0, axes, 0))
-        gradients, (_, terms) = vectorised(self.learned, self.held, batch, noise)
-        return gradients, terms
+        if inside:
+            each = vmap(grad_and_value(self._loss, has_aux=True), in_dims=(0, 0, axes, 0))
+            gradients, (_, terms) = each(self.learned, self.held, batch, noise)
+            return gradients, terms
+        learned = {name: t.detach().requires_grad_() for name, t in self.learned.items()}
+        losses, terms = vmap(self._loss, in_dims=(0, 0, axes, 0))(learned, self.held, batch, noise)
+        found = torch.autograd.grad(losses.sum(), list(learned.values()), materialize_grads=True)
+        return dict(zip(learned, found, strict=True)), terms
+
+    def terms(self, batch: Batch, streams: Sequence[Stream]) -> Terms:
+        """The terms alone, (M,) each, of rows (B, ...) that all pairs see, the first of them at rest."""
+        vectorised = vmap(self._loss, in_dims=(0, 0, None, 0))
+        return vectorised(self.learned, self.held, batch, self._noise(batch, streams, at_rest=True))[1]
 
     def _loss(self, learned: Named, held: Named, batch: Batch, noise: list[Tensor]) -> tuple[Tensor, Terms]:
         tensors = learned | held
         everywhere = {place: tensors[name] for place, name in self.places.items()}
         with Given(noise):
             return functional_call(self.pairs[0], everywhere, (batch,), tie_weights=False)
+
+    def _noise(self, batch: Batch, streams: Sequence[Stream], at_rest: bool = False) -> list[Tensor]:
+        """What a step on such a batch (B, ...) draws, (M, ...) each, in its order."""
+        kind = (batch.x.shape, at_rest)
+        if kind not in self.drawn:
+            self.drawn[kind] = self._draws(batch)
+        return [drawn.again(streams) for drawn in self.drawn[kind]]
 
     def _draws(self, batch: Batch) -> list[Drawn]:
         """What a step of the first pair draws; its stream is not touched."""

@@ -5,30 +5,28 @@ epochs nothing tells it from a run that is trained alone, so that either kind ma
 """
 
 import math
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from logpx.data import Data, Split
 from logpx.errors import UserError
-from logpx.evaluate import private_randomness
+from logpx.evaluate import at_rest, batch_of, placed
 from logpx.model import Batch
 from logpx.objectives import Terms
-from logpx.train.at_once import Named, Pair, Stacked, Stream, alike
+from logpx.train.at_once import Named, Pair, Stacked, Stream
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter
 from logpx.train.loop import Loop
-from logpx.train.method import Method
 from logpx.train.optimizer import adam, follow_cosine
 from logpx.train.run import Run
 
+ROWS_AT_ONCE = 1 << 14  # held-out rows times members up to which scoring them together is worth its memory
 Pieces = list[
     tuple[Tensor, str, int, int]
 ]  # a part of a stack, its name, the first member in it, the one after the last
@@ -58,9 +56,11 @@ class Member:
                 self.loop.leave_nothing_unsaved()
                 return None
 
-    def close_epoch(self, names: list[str], table: Tensor, seconds: float) -> None:
+    def close_epoch(
+        self, names: list[str], table: Tensor, seconds: float, held_out: dict[str, float] | None = None
+    ) -> None:
         """The end of an epoch whose steps reported table (S, T)."""
-        self.loop.close_epoch(self.loop.means(names, table), seconds)
+        self.loop.close_epoch(self.loop.means(names, table), seconds, held_out)
 
     def result(self) -> Run:
         """The run; where it stopped, `info` says so, and the model has the weights of its best epoch so far."""
@@ -73,13 +73,21 @@ class Member:
         return loop.run
 
 
+class How(NamedTuple):
+    """How a group computes: gradients `inside` the vectorised function (see `Stacked.gradients`), `scores` at once too."""
+
+    inside: bool = True
+    scores: bool = False
+
+
 class Group:
     """Members of one structure at the same epoch. Their order is that of the learning rates: see `members`."""
 
-    def __init__(self, members: list[Member]) -> None:
+    def __init__(self, members: list[Member], how: How) -> None:
         self.members = sorted(members, key=lambda m: m.loop.training.learning_rate)
         self.loops = [member.loop for member in self.members]
         self.streams = [member.stream for member in self.members]
+        self.how, self.judges = how, [Stream(loop.feed.device) for loop in self.loops]
         self.stacked = Stacked([Pair(loop.model, loop.objective) for loop in self.loops])
         first, own = self.loops[0], self.stacked.own[0]
         self.paces = {name: first.paces[own[name]] for name in self.stacked.learned if own[name] in first.paces}
@@ -119,7 +127,7 @@ class Group:
         first = self.loops[0]
         if first.training.schedule == "cosine":
             follow_cosine(self.optimizer, 1.0, first.step / first.steps)
-        gradients, terms = self.stacked.gradients(batch, self.streams)
+        gradients, terms = self.stacked.gradients(batch, self.streams, inside=self.how.inside)
         if first.training.clip:
             self._clip(gradients, first.training.clip)
         for piece, name, a, b in self.pieces:
@@ -134,9 +142,8 @@ class Group:
     def _clip(self, gradients: Named, most: float) -> None:
         """`clip_grad_norm_` of each member, and of each player by itself."""
         for player in filter(None, self.players):
-            norms = torch.stack([gradients[name].reshape(len(self.loops), -1).norm(dim=1) for name in player]).norm(
-                dim=0
-            )  # (M,)
+            each = [gradients[name].reshape(len(self.loops), -1).norm(dim=1) for name in player]
+            norms = torch.stack(each).norm(dim=0)  # (M,)
             scale = (most / (norms + 1e-6)).clamp(max=1.0)
             for name in player:
                 gradients[name] = gradients[name] * scale.view(-1, *[1] * (gradients[name].ndim - 1))
@@ -148,6 +155,26 @@ class Group:
             for move in loop.after_step:
                 move(its)
             loop.step += 1
+
+    def held_out(self) -> list[dict[str, float] | None]:
+        """What `expected_terms` says of each member, all at once; None where each member shall ask it."""
+        first, M = self.loops[0], len(self.loops)
+        rows = first.data.held_out
+        if not self.how.scores or not 0 < len(rows) * M <= ROWS_AT_ONCE:
+            return [None] * M
+        for judge, loop in zip(self.judges, self.loops, strict=True):
+            judge.generator.manual_seed(loop.settings["seed"])
+        names, recorded, sizes = [], [], []
+        with at_rest(first.model):
+            for start in range(0, len(rows), 1000):
+                batch = placed(batch_of(rows, slice(start, start + 1000)), first.model)
+                terms = self.stacked.terms(batch, self.judges)
+                names = list(terms)
+                recorded.append(torch.stack(list(terms.values())))
+                sizes.append(len(batch.x))
+        weights = torch.tensor(sizes, dtype=torch.float64) / len(rows)
+        means = torch.einsum("s,stm->mt", weights, torch.stack(recorded).cpu().double())
+        return [dict(zip(names, values, strict=True)) for values in means.tolist()]
 
     # --- moments ------------------------------------------------------------------------------------------------------
 
@@ -205,7 +232,7 @@ def _stack(each: Sequence[Batch]) -> Batch:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
-def train_at_once(members: list[Member], says: Reporter) -> None:
+def train_at_once(members: list[Member], how: How, says: Reporter) -> None:
     """Every member to its end. Those that are epochs behind (a sweep may be stopped while it saves) catch up first."""
     for member in members:
         member.attempt(member.loop.begin)
@@ -218,7 +245,7 @@ def train_at_once(members: list[Member], says: Reporter) -> None:
         if group is None or set(group.members) != set(now):
             if group:
                 group.release()
-            group = Group(now)
+            group = Group(now, how)
         _one_epoch(group, says)
     if group:
         group.release()
@@ -231,8 +258,8 @@ def _one_epoch(group: Group, says: Reporter) -> None:
     start = time.perf_counter()
     names, table = group.epoch(says.step)
     share = (time.perf_counter() - start) / len(group.members)
-    for i, member in enumerate(group.members):
-        member.attempt(partial(member.close_epoch, names, table[:, :, i], share))
+    for i, (member, held_out) in enumerate(zip(group.members, group.held_out(), strict=True)):
+        member.attempt(partial(member.close_epoch, names, table[:, :, i], share, held_out))
     if rows := [member.loop.run.rows[-1] for member in group.members if member.stopped is None]:
         says.epoch(mean_row(rows), False)
 
@@ -244,97 +271,3 @@ def mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
         if part in row:
             row[part] = {name: math.fsum(r[part][name] for r in rows) / len(rows) for name in row[part]}
     return row
-
-
-# --- whether it can be done -------------------------------------------------------------------------------------------
-
-
-def belong_together(a: Loop, b: Loop) -> bool:
-    """Whether two runs may take their steps at once: one structure, the same training but for the learning rate."""
-    trainings = [replace(loop.training, learning_rate=1.0) for loop in (a, b)]
-    return trainings[0] == trainings[1] and alike(Pair(a.model, a.objective), Pair(b.model, b.objective))
-
-
-def why_alone(members: list[Member]) -> str | None:
-    """Why these must be trained one after another, None where they need not be."""
-    loop = members[0].loop
-    if loop.method.solve:
-        return "this method solves for its weights and takes no steps"
-    if loop.training.encoder_steps:
-        return "the steps of the encoder alone are as many as each run needs"
-    if loop.training.optimizer != "adam":
-        return f"{loop.training.optimizer} moves one model's matrices"
-    if loop.settings["precision"] == "bfloat16":
-        return "bfloat16 is a setting of one model's networks"
-    return _rehearse(members)
-
-
-ROWS, BATCH = 20, 8  # two whole batches and a short one
-
-
-def _rehearse(members: list[Member]) -> str | None:
-    """Three steps of copies in float64 on a few rows, alone and at once: the same to rounding, or a sentence why not."""
-    device = members[0].loop.feed.device
-    try:
-        alone = [_alone(_rehearsing(member)) for member in members]
-        copies = [_rehearsing(member) for member in members]
-        at_once = _at_once([Member(m.name, c, _stream(device)) for m, c in zip(members, copies, strict=True)])
-    except Exception as error:  # whatever vmap does not take: the run's own loop takes it
-        return f"their steps cannot be vectorised ({_in_short(error)})"
-    rates = [member.loop.training.learning_rate for member in members]
-    same = all(_agree(a, b, rate) for a, b, rate in zip(alone, at_once, rates, strict=True))
-    return None if same else "vectorised steps would differ from their own"
-
-
-def _in_short(error: Exception) -> str:
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "random operation" in said:
-        return "they draw noise whose law depends on the data"
-    return re.split(r"\. |: |\(", said.removeprefix("vmap: ").removeprefix("NYI: "))[0][:100].strip()
-
-
-def _rehearsing(member: Member) -> Loop:
-    """A copy of a run in float64, on its first rows."""
-    loop = member.loop
-    training = replace(loop.training, epochs=1, batch_size=BATCH, patience=None)
-    method = Method(deepcopy(loop.model).double(), deepcopy(loop.objective).double(), training)
-    return Loop(method, _first_rows(loop.data), loop.settings | {"precision": "float64"}, Reporter())
-
-
-def _first_rows(data: Data) -> Data:
-    def first(split: Split) -> Split:
-        labels, context = (None if t is None else t[:ROWS] for t in (split.labels, split.context))
-        return replace(split, rows=split.rows[:ROWS], labels=labels, context=context)
-
-    return replace(data, train=first(data.train), held_out=first(data.held_out))
-
-
-def _stream(device: torch.device) -> Stream:
-    with private_randomness(device, 0):
-        return Stream(device)
-
-
-def _alone(loop: Loop) -> Named:
-    with private_randomness(loop.feed.device, 0):
-        terms = loop.descend()
-    return _state(loop, terms)
-
-
-def _at_once(members: list[Member]) -> list[Named]:
-    group = Group(members)
-    names, table = group.epoch(lambda done: None)
-    terms = {id(m): m.loop.means(names, table[:, :, i]) for i, m in enumerate(group.members)}
-    return [_state(member.loop, terms[id(member)]) for member in members]
-
-
-def _state(loop: Loop, terms: dict[str, float]) -> Named:
-    """Everything that three steps have moved, and what they reported."""
-    moved = Pair(loop.model, loop.objective).state_dict()
-    return {name: t.detach().double() for name, t in moved.items()} | {
-        f"term {name}": torch.tensor(value, dtype=torch.float64) for name, value in terms.items()
-    }
-
-
-def _agree(a: Named, b: Named, rate: float) -> bool:
-    """Equal to a millionth, or to a ten-thousandth of what Adam moves a weight in one step."""
-    return a.keys() == b.keys() and all(torch.allclose(a[n], b[n].to(a[n].device), 1e-6, 1e-4 * rate) for n in a)

@@ -269,13 +269,13 @@ class Loop:
     def out_of_patience(self) -> bool:
         return self.training.patience is not None and self.stale >= self.training.patience
 
-    def close_epoch(self, terms: dict[str, float], seconds: float) -> None:
-        """Held-out terms, the best weights so far, the row of the log, the state on disk."""
+    def close_epoch(self, terms: dict[str, float], seconds: float, held_out: dict[str, float] | None = None) -> None:
+        """Held-out terms, unless they are given, the best weights so far, the row of the log, the state on disk."""
         self.epoch += 1
         self._look_at_the_encoder()
         row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
         if len(self.data.held_out):
-            row["held_out"] = expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
+            row["held_out"] = held_out or self.score_held_out()
         improved = self._compare(row.get("held_out", {}).get("loss"))
         self.trace.record(self.epoch)
         self.run.rows.append(row)
@@ -284,6 +284,10 @@ class Loop:
             if self.epoch % self.settings["save_every"] == 0:
                 self._save()
         self.says.epoch(row, improved)
+
+    def score_held_out(self) -> dict[str, float]:
+        """Each term averaged over the held-out rows, with the same noise after every epoch."""
+        return expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
 
     def _compare(self, loss: float | None) -> bool:
         """Whether this epoch's weights are the ones to keep: the best held-out loss, or the latest without held-out rows."""

@@ -14,10 +14,11 @@ from logpx.objectives.base import whole
 from logpx.train.at_once import Stream, alike
 from logpx.train.dry_run import dry_run
 from logpx.train.engine import Compile, Precision, arithmetic, dtype_of, find_device
-from logpx.train.group import Member, belong_together, train_at_once, why_alone
+from logpx.train.group import How, Member, train_at_once
 from logpx.train.log import Reporter, reporter
 from logpx.train.loop import Loop, check_settings
 from logpx.train.method import Method, Optimizer, Schedule
+from logpx.train.rehearsal import belong_together, how_at_once
 from logpx.train.run import Folder, Run
 
 AT_ONCE = 32  # models that are trained together, at most
@@ -159,15 +160,15 @@ def _groups(members: list[Member], at_once: int) -> list[list[Member]]:
 def _train(group: list[Member], says: Reporter, total: int) -> None:
     """One group: at once where that can be, and otherwise one after another, with a sentence that says why."""
     left = [member for member in group if member.goes_on]
-    why = why_alone(left) if len(left) > 1 else None
-    if len(left) > 1 and why is None:
+    how = how_at_once(left) if len(left) > 1 else ""
+    if isinstance(how, How):
         says.note(f"{len(left)} of {total} models at once, from {left[0].name} to {left[-1].name}; means over them:")
         for member in left:
             member.loop.info |= {"at_once": len(left), "compiled": False}
-        train_at_once(group, says)
+        train_at_once(group, how, says)
     else:
-        if why:
-            says.note(f"{len(left)} of {total} models one after another: {why}.")
+        if how:
+            says.note(f"{len(left)} of {total} models one after another: {how}.")
         for member in group:
             _train_alone(member, says)
     says.stop()
