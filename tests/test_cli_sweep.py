@@ -15,6 +15,7 @@ import pytest
 
 from command_line import refused, run
 from logpx.cli import over
+from logpx.cli.search import suggestions
 from logpx.recipes import RECIPES, load_run
 from logpx.train import loop
 
@@ -192,6 +193,13 @@ WRONG = {
     "--over beta=1,2 --out full --force": "not the folder of a sweep",
     "--over network=mlp,conv": "network 'conv' needs images",
     "--over beta=1,2 --precision float16": "--precision",
+    "--over beta=1..2": "is a range of values: say with --search 40",
+    "--over beta=2..1 --search 4": "no range",
+    "--over beta=0..1:log --search 4": "no range",
+    "--over beta=a..b --search 4": "no range",
+    "--over beta=1.. --search 4": "no range",
+    "--over beta=1..inf --search 4": "no range",
+    "--over beta=1..2 --search 0": "--search",
 }
 
 
@@ -249,3 +257,73 @@ def test_every_combination_once_and_a_name_for_each() -> None:
         "hidden=16x4,seed=0",
         "hidden=16x4,seed=1",
     ]
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+def test_ranges_are_read_as_what_they_look_like() -> None:
+    found = over.parse(
+        RECIPES["vae"], ["latent=2..32", "free-bits=0..0.5", "learning-rate=1e-4..1e-2:log"], search=True
+    )
+    assert found == {
+        "latent": over.Range(2, 32, False),
+        "free_bits": over.Range(0, 0.5, False),
+        "learning_rate": over.Range(1e-4, 1e-2, True),
+    }
+    assert [str(values) for values in found.values()] == ["2..32", "0..0.5", "0.0001..0.01:log"]
+
+
+def test_without_optuna_a_search_says_what_to_install(
+    place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    before = sorted(place.rglob("*"))
+    assert "pip install 'logpx[search]'" in refused(
+        f"sweep beta_vae real.csv --over beta=1..2 --search 4 {TINY}", capsys
+    )
+    assert sorted(place.rglob("*")) == before
+
+
+def test_suggestions_follow_what_was_found() -> None:
+    pytest.importorskip("optuna")
+    ranges: over.Values = {
+        "beta": over.Range(0.1, 10.0, True),
+        "latent": over.Range(2, 4, False),
+        "network": ["a", "b"],
+    }
+    each: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    while more := suggestions(ranges, each, rows, 40, 0):
+        assert len(more) == 8
+        assert suggestions(ranges, each, list(reversed(rows)), 40, 0) == more  # whatever the order of the rows
+        each = [*each, *more]
+        rows = [{"name": over.name_of(its), "evidence": -abs(its["beta"] - 2) - abs(its["latent"] - 3)} for its in each]
+    assert len(each) == len({over.name_of(its) for its in each}) == 40
+    assert all(0.1 <= its["beta"] <= 10 and its["latent"] in (2, 3, 4) and its["network"] in "ab" for its in each)
+    first, last = (sum(abs(its["beta"] - 2) for its in part) / 8 for part in (each[:8], each[-8:]))
+    assert last < first  # it searches where it was good
+
+
+def test_a_search_over_few_values_ends_with_them() -> None:
+    pytest.importorskip("optuna")
+    assert len(suggestions({"latent": over.Range(1, 3, False)}, [], [], 40, 0)) == 3
+    tried = [{"latent": i} for i in (1, 2, 3)]
+    stopped = [{"name": over.name_of(its), "status": "stopped"} for its in tried]
+    assert suggestions({"latent": over.Range(1, 3, False)}, tried, stopped, 40, 0) == []
+
+
+def test_a_search_goes_on(place: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("optuna")
+    tiny = TINY.replace("--hidden 8 --epochs 2", "--epochs 1")
+    line = f"beta_vae real.csv --latent 2 --over beta=0.1..10:log --over hidden=4,5x3 {tiny}"
+    whole = swept(f"{line} --search 10 --out whole", capsys)
+    assert len(whole["rows"]) == len(whole["asked"]) == 10
+    assert {tuple(row["options"]["hidden"]) for row in whole["rows"]} <= {(4,), (5, 3)}
+    swept(f"{line} --search 8 --out all", capsys)
+    resumed = swept(f"{line} --search 10 --out all --resume", capsys)
+    assert resumed["asked"] == whole["asked"]
+    assert [row["name"] for row in resumed["rows"]] == [row["name"] for row in whole["rows"]]
+    assert swept(f"{line} --search 10 --out all --resume", capsys)["rows"] == resumed["rows"]
+    other = line.replace("0.1..10", "0.2..10")
+    assert "goes over" in refused(f"sweep {other} --search 12 --out all --resume", capsys)

@@ -102,6 +102,8 @@ def test_curves_run_along_beta_through_the_means_over_seeds() -> None:
     assert [c.name for c in curves_of(latents)] == ["latent 2, hidden 8x4", "latent 8, hidden 8x4"]
     assert legend(latents).count("<li") == 2
     assert along([row(1, 2, seed=0), row(1, 3, seed=1)]) is None
+    searched = [row(1.0 + i, 9.0 - i, beta=1.1 * i + 1, latent=i // 2 + 1, rate=0.1 * i) for i in range(6)]
+    assert [(c.name, c.means, len(c.rows)) for c in curves_of(searched)] == [("", [], 6)]
     assert along([row(1, 2, seed=0, network="mlp", latent=2)]) == "latent"
 
 

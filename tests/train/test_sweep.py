@@ -152,6 +152,13 @@ def test_other_shapes_and_other_plain_numbers_are_other_groups(alone_is_an_error
     assert notes.epochs == 4 * HOW["epochs"]
 
 
+def test_who_asks_for_compilation_is_told(alone_is_an_error: None) -> None:
+    notes = Notes()
+    (run, _) = sweep([made(seed=s) for s in range(2)], numbers(), compile="yes", show=notes, **HOW)
+    assert any("Not compiled: models that are trained at once" in said for said in notes.said)
+    assert run.info["compiled"] is False
+
+
 def test_a_group_has_a_largest_size(alone_is_an_error: None) -> None:
     runs = sweep([made(seed=s) for s in range(5)], numbers(), at_once=3, show=False, **HOW)
     assert [run.info["at_once"] for run in runs] == [3, 3, 3, 2, 2]

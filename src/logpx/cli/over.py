@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from logpx.errors import UserError
 
@@ -12,11 +12,26 @@ if TYPE_CHECKING:
 #: settings of training that may be swept as a recipe's options may
 OF_TRAINING = ("epochs", "batch_size", "learning_rate", "schedule", "optimizer", "clip", "patience")
 
-Values = dict[str, list[Any]]
+
+class Range(NamedTuple):
+    """The numbers of a search from `low` to `high`: 2..32 whole ones, 0.1..10 any, 0.1..10:log by their logarithms."""
+
+    low: float
+    high: float
+    log: bool
+
+    def __str__(self) -> str:
+        return f"{self.low}..{self.high}{':log' if self.log else ''}"
 
 
-def parse(row: "Recipe", texts: list[str]) -> Values:
-    """The options that are swept, in the order given, and the values of each; UserError for what is none."""
+Values = dict[str, "list[Any] | Range"]
+
+
+def parse(row: "Recipe", texts: list[str], *, search: bool = False) -> Values:
+    """The options that are swept, in the order given, and the values of each; UserError for what is none.
+
+    A range of numbers, such as 0.1..10:log, is for a `search`.
+    """
     found: Values = {}
     if not texts:
         raise UserError("Say what to sweep over, such as --over beta=0.5,1,2,4 or --over seed=0-3.")
@@ -28,8 +43,21 @@ def parse(row: "Recipe", texts: list[str]) -> Values:
         _check_name(row, name)
         if name in found:
             raise UserError(f"--over {name} is given twice: put all its values behind one, with commas between.")
-        found[name] = _values(row, name, values)
+        found[name] = _range(name, values, search) if ".." in values else _values(row, name, values)
     return found
+
+
+def _range(name: str, text: str, search: bool) -> Range:
+    match = re.fullmatch(r"([^.]*(?:\.\d+)?)\.\.([^:]+)(:log)?", text.strip())
+    try:
+        ends = [int(end) if re.fullmatch(r"\d+", end) else float(end) for end in match.groups()[:2]] if match else []
+    except ValueError:
+        ends = []
+    if match is None or len(ends) != 2 or not ends[0] < ends[1] < float("inf") or (match[3] and ends[0] <= 0):
+        raise UserError(f"--over {name}={text} is no range: write it like 2..32, or 0.1..10:log for a positive one.")
+    if not search:
+        raise UserError(f"--over {name}={text} is a range of values: say with --search 40 how many of them to try.")
+    return Range(ends[0], ends[1], bool(match[3]))
 
 
 def _check_name(row: "Recipe", name: str) -> None:
@@ -45,7 +73,7 @@ def _values(row: "Recipe", name: str, text: str) -> list[Any]:
         [str(i) for i in range(int(r[1]), int(r[2]) + 1)] if r else [word]
         for r, word in zip(ranges, words, strict=True)
     ]
-    values = [_value(row, name, word) for word in itertools.chain(*spread)]
+    values = [value_of(row, name, word) for word in itertools.chain(*spread)]
     if len(values) < 2:
         flag = f"--{name.replace('_', '-')} {text}"
         raise UserError(f"--over {name}={text} is one value: give several with commas between, or just {flag}.")
@@ -56,7 +84,7 @@ def _values(row: "Recipe", name: str, text: str) -> list[Any]:
     return values
 
 
-def _value(row: "Recipe", name: str, word: str) -> Any:
+def value_of(row: "Recipe", name: str, word: str) -> Any:
     """A word as what it looks like: 4, 0.5, true, 400x200 for an option that is several numbers, or the word itself."""
     if name in row.options and row.options[name].annotation == tuple[int, ...]:
         if not re.fullmatch(r"\d+(x\d+)*", word):
@@ -73,8 +101,9 @@ def _value(row: "Recipe", name: str, word: str) -> Any:
 
 
 def combinations(over: Values) -> list[dict[str, Any]]:
-    """Every combination, the last option moving fastest."""
-    return [dict(zip(over, values, strict=True)) for values in itertools.product(*over.values())]
+    """Every combination of lists of values, the last option moving fastest."""
+    lists = [values for values in over.values() if isinstance(values, list)]
+    return [dict(zip(over, values, strict=True)) for values in itertools.product(*lists)]
 
 
 def name_of(options: dict[str, Any]) -> str:
@@ -84,3 +113,8 @@ def name_of(options: dict[str, Any]) -> str:
 
 def written(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def plain(value: Any) -> Any:
+    """A value for a JSON file, that `value_of` reads again."""
+    return written(value) if isinstance(value, tuple) else value

@@ -14,8 +14,9 @@ import typer
 
 from logpx.cli import train
 from logpx.cli.app import app, print_json, progress, table
-from logpx.cli.over import OF_TRAINING, Values, combinations, name_of, parse, written
+from logpx.cli.over import OF_TRAINING, Range, Values, combinations, name_of, parse, plain, value_of, written
 from logpx.cli.results import judged, write_report
+from logpx.cli.search import suggestions
 from logpx.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def sweep_options(
         list[str] | None,
         typer.Option(
             metavar="NAME=V,V,...",
-            help="An option and its values: beta=0.5,1,2,4, seed=0-3, hidden=64,400x200. Once for each option.",
+            help="An option and its values: beta=0.5,1,2,4, seed=0-3, hidden=64,400x200; with --search also 0.1..10:log.",
         ),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Models that are trained at once, at most.")] = 32,
@@ -59,6 +60,9 @@ def sweep_options(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with --out; what is finished stays.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the sweep in --out.")] = False,
     evidence_samples: Annotated[int, typer.Option(min=1, help="k of the L_k that compares the models.")] = 100,
+    search: Annotated[
+        int | None, typer.Option(min=1, help="Try so many values in turn, by what was found before (needs optuna).")
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Write report.html into every run, too.")] = False,
 ) -> None:
     """Only its signature is used: the options of sweep that train has not, or means otherwise."""
@@ -73,17 +77,15 @@ def _shared() -> list[inspect.Parameter]:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is swept over, on which data, into which folder; `given` are the options of the command line."""
+    """What is swept `over`, `each` combination that is trained, and where; `given` and `options` are the command line's."""
 
     row: "Recipe"
     data: "Data"
     over: Values
+    each: list[dict[str, Any]]
     out: Path
+    options: dict[str, Any]
     given: dict[str, Any]
-
-    @property
-    def each(self) -> list[dict[str, Any]]:
-        return combinations(self.over)
 
     @property
     def names(self) -> list[str]:
@@ -92,24 +94,52 @@ class Plan:
     @property
     def head(self) -> Found:
         """What sweep.json says before anything is trained."""
-        over = {
-            name: [written(value) if isinstance(value, tuple) else value for value in values]
-            for name, values in self.over.items()
-        }
+        over = {n: str(v) if isinstance(v, Range) else [plain(value) for value in v] for n, v in self.over.items()}
         about = {"recipe": self.row.name, "data": self.data.name, "protocol": self.data.protocol}
-        return about | {"checksum": self.data.checksum, "held_out": len(self.data.held_out), "over": over}
+        asked = [{name: plain(value) for name, value in its.items()} for its in self.each]
+        return about | {
+            "checksum": self.data.checksum,
+            "held_out": len(self.data.held_out),
+            "over": over,
+            "asked": asked,
+        }
 
 
 def _sweep(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
     """Load, build, train, compare: the whole of `logpx sweep`."""
-    over = parse(row, given["over"] or [])
+    over = parse(row, given["over"] or [], search=given["search"] is not None)
     _check_given_once(row, over, options, given)
     plan = _plan(row, over, options, given)
-    methods = [_method(plan, train.typed(row, options), its) for its in plan.each]
     before = _before(plan)
-    runs = _trained(plan, methods)
+    found, runs = _searched(plan, before) if given["search"] else _swept(plan, before)
+    _announce(plan, found, runs)
+
+
+def _swept(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
+    """Every combination of the plan trained and compared."""
+    runs = _trained(plan, [_method(plan, its) for its in plan.each])
     _remove_others(plan, before)
-    _announce(plan, _compared(plan, runs, before), runs)
+    return _compared(plan, runs, before), runs
+
+
+def _searched(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
+    """Rounds of a few values at once, each chosen by what those before it have found; every round is a resumed sweep."""
+    found = before if plan.given["resume"] else {}
+    if found and found.get("over") != plan.head["over"]:
+        raise UserError(
+            f"The search in {plan.out} goes over {found.get('over')}: go on with that, or choose another --out."
+        )
+    each = [{n: value_of(plan.row, n, str(v)) for n, v in its.items()} for its in found.get("asked", [])]
+    runs: list[Run] = []
+    while True:
+        rows = found.get("rows", [])
+        is_known = len(rows) == len(each)
+        more = suggestions(plan.over, each, rows, plan.given["search"], plan.given["seed"]) if is_known else []
+        if runs and not more:
+            return found, runs
+        each = [*each, *more]
+        found, runs = _swept(replace(plan, each=each), before)
+        plan, before = replace(plan, given=plan.given | {"resume": True, "force": False}), found
 
 
 def _check_given_once(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str, Any]) -> None:
@@ -131,13 +161,15 @@ def _plan(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str,
     data = train.load_data(given, options.get("likelihood", "gaussian"))
     if not len(data.held_out):
         raise UserError("The models of a sweep are compared by held-out rows: hold some out, such as --held-out 0.1.")
-    return Plan(row, data, over, given["out"] or train.free_folder(f"sweep-{row.name}", data, given["resume"]), given)
+    out = given["out"] or train.free_folder(f"sweep-{row.name}", data, given["resume"])
+    each = [] if given["search"] else combinations(over)
+    return Plan(row, data, over, each, out, train.typed(row, options), given)
 
 
-def _method(plan: Plan, options: dict[str, Any], its: dict[str, Any]) -> "Method":
+def _method(plan: Plan, its: dict[str, Any]) -> "Method":
     """The method of one combination: the recipe's options, then the settings of training."""
     own = {name: value for name, value in its.items() if name in plan.row.options}
-    method = plan.row.build(plan.data, seed=its.get("seed", plan.given["seed"]), **(options | own))
+    method = plan.row.build(plan.data, seed=its.get("seed", plan.given["seed"]), **(plan.options | own))
     settings = {name: its.get(name, plan.given[name]) for name in OF_TRAINING}
     settings = {name: value for name, value in settings.items() if value is not None}
     return replace(method, training=replace(method.training, **settings))

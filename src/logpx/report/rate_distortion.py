@@ -65,13 +65,15 @@ def along(rows: Sequence[Row]) -> str | None:
 
 
 def curves_of(rows: Sequence[Row]) -> list[Curve]:
-    """One curve for each setting of the options that curves do not run along."""
+    """One curve for each setting of the options that curves do not run along; one without a line where few settings recur."""
     by = along(rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
         others = {n: v for n, v in row["options"].items() if n not in (by, "seed")}
         groups.setdefault(", ".join(f"{n} {_word(v)}" for n, v in others.items()), []).append(row)
-    return [Curve(name, its, _means(its, by)) for name, its in sorted(groups.items())]
+    curves = [Curve(name, its, _means(its, by)) for name, its in sorted(groups.items())]
+    joined = sum(len(curve.rows) for curve in curves if len(curve.means) > 1)
+    return curves if 2 * joined >= len(rows) else [Curve("", list(rows), [])]
 
 
 def _means(rows: list[Row], by: str | None) -> list[tuple[str, float, float]]:

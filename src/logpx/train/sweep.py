@@ -165,6 +165,8 @@ def _train(group: list[Member], says: Reporter, total: int) -> None:
         says.note(f"{len(left)} of {total} models at once, from {left[0].name} to {left[-1].name}; means over them:")
         for member in left:
             member.loop.info |= {"at_once": len(left), "compiled": False}
+        if left[0].loop.settings["compile"] == "yes":
+            says.note("Not compiled: models that are trained at once are not.")
         train_at_once(group, how, says)
     else:
         if how:
