@@ -38,10 +38,27 @@ def method_page(name: str) -> str:
     )
 
 
+def picture(file: str, words: str) -> str:
+    """A picture of evidence/ with what it shows below it."""
+    return f"\n![{words}](../../evidence/{file})\n\n{words}.\n"
+
+
 # --- what was measured -------------------------------------------------------------------------------------------------
 
 #: of a file in evidence/: what stands in the sentences around the table, or is too long for it
-TOLD = ("recipe", "data", "settings", "unit", "command", "machine", "paper", "source", "target", "mean within target")
+TOLD = (
+    "pictures",
+    "recipe",
+    "data",
+    "settings",
+    "unit",
+    "command",
+    "machine",
+    "paper",
+    "source",
+    "target",
+    "mean within target",
+)
 LONG = ("runs", "values", "training terms, last epoch", "terms at the end", "minutes")
 
 
@@ -70,6 +87,7 @@ def measured_section(value: dict[str, Any]) -> str:
         + (f"Published: {paper}{source}." if paper else "")
         + notes
         + f"\n\n```bash\n{value['command']}\n```\n"
+        + "".join(picture(file, words) for file, words in value.get("pictures", {}).items())
     ).replace("<", "&lt;")
 
 
@@ -88,7 +106,11 @@ def figures(found: Any, name: str) -> Iterator[tuple[str, str]]:
     elif isinstance(found, float):
         yield name, f"{found:.6g}"
     elif found is not None:
-        yield name, ", ".join(map(str, found)) if isinstance(found, list) else str(found)
+        yield name, ", ".join(map(short, found)) if isinstance(found, list) else str(found)
+
+
+def short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def flat(paper: Any, name: str = "") -> Iterator[str]:

@@ -135,7 +135,7 @@ def pixel_vae(work: Path, seeds: list[int], threads: int | None) -> None:
         data=load("mnist", protocol="dynamic", held_out=1000),
         sizes=sizes,
         warmup=3000,
-        epochs=(24, 8),
+        epochs=(24, 4),
         precision="bfloat16",
         samples=100,
         paper={"value": None, "why": "Gulrajani et al. 2017, table 1, is MNIST binarised once, on a GPU"},

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import typer
 
 from logpx import cli, data, recipes, verify
 from logpx.cli import threads
+from logpx.cli.app import print_json
 from logpx.cli.runs import reopen
 from logpx.recipes import load_run
 from logpx.recipes import page as recipe_page
@@ -154,6 +156,11 @@ def the_only_json(capsys: pytest.CaptureFixture) -> dict[str, Any]:
     found = json.loads(out, parse_constant=refuse)
     assert isinstance(found, dict)
     return found
+
+
+def test_what_is_not_finite_is_null_in_json_however_deep(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": [math.nan, {"b": math.inf}], "c": 1.5, "d": (-math.inf, "nan")})
+    assert capsys.readouterr().out == '{"a": [null, {"b": null}], "c": 1.5, "d": [null, "nan"]}\n'
 
 
 def test_list(capsys: pytest.CaptureFixture) -> None:

@@ -131,6 +131,18 @@ def test_a_column_names_the_rows_and_their_order_is_kept(place: Path) -> None:
     assert np.abs(apart).max() < 1  # other noise, for a row's depends on its place, and the same row
 
 
+@pytest.mark.parametrize("verb", ["score pictures {} --reference {} --force -o s.csv", "evaluate pictures {}"])
+def test_the_run_s_own_protocol_may_be_named_and_no_other(
+    place: Path, capsys: pytest.CaptureFixture, verb: str
+) -> None:
+    told = []
+    for source in ("pixels.npy", "pixels.npy:grey"):
+        assert run(verb.format(source, source) + " --samples 3 --json") == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert "the run read its data by 'grey'" in refused(verb.format("pixels.npy:dynamic", "pixels.npy"), capsys)
+
+
 # --- pieces, kills and resumption -------------------------------------------------------------------------------------
 
 

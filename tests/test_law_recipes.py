@@ -71,6 +71,9 @@ def test_every_option_has_a_meaning_a_default_and_a_place_on_the_command_line(na
         assert parameter.default is not inspect.Parameter.empty
         _option(parameter)
     assert row.title in text
+    lines = (inspect.getdoc(row.source) or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if line.partition(": ")[0] in row.options), len(lines))
+    assert all(line.partition(": ")[0] in row.options for line in lines[first:]), "an option of two lines"
 
 
 @every_recipe
@@ -158,7 +161,8 @@ def test_the_doctor_examines_it_or_says_why_not(name):
     except UserError as why:
         assert str(why).endswith(".")  # noqa: PT017 - either answer will do
         return
-    assert json.dumps(measured.summary())
+    assert json.dumps(measured.summary(), allow_nan=False)
+    assert not measured.diverged
     assert all(finding.says.endswith(".") for finding in findings(measured))
 
 

@@ -398,3 +398,28 @@ def test_a_first_line_that_is_half_numbers_is_refused_and_not_taken_for_names(tm
 def test_an_alpha_channel_is_refused_and_not_read_as_rows():
     with pytest.raises(UserError, match="drop the alpha"):
         from_array(np.zeros((5, 8, 8, 4), np.uint8))
+
+
+def test_columns_that_are_factors_follow_their_rows(tmp_path: Path) -> None:
+    """Whatever the split, and whether the model sees them or not; numbers are ordered, text is a category."""
+    x, size = np.arange(60.0), np.arange(60) // 20 / 2
+    table = pa.table({"x": x + 0.5, "size": size, "kind": np.array(["b", "a"])[np.arange(60) % 2]})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    plain = load(tmp_path / "t.parquet", drop="kind,size")
+    data = load(tmp_path / "t.parquet", drop="kind,size", factors="size,kind")
+    assert [(c.name, c.kind, c.levels) for c in data.factors] == [("size", "integer", 3), ("kind", "categorical", 2)]
+    for split in (data.train, data.held_out, data.test):
+        at = split.x()[:, 0].long()
+        assert torch.equal(split.factors, torch.stack([at // 20, 1 - at % 2], 1))
+    assert data.checksum == plain.checksum
+    assert load(tmp_path / "t.parquet", columns="kind=categorical", factors="size").spec.shape == (3,)
+
+
+def test_columns_that_can_be_no_factors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y,gap\n" + "".join(f"{i}.5,{i}.5,{i if i else ''}\n" for i in range(50)))
+    for factors, words in (("z", "no column 'z'"), ("gap", "missing value"), ("y", "hardly one twice")):
+        with pytest.raises(UserError, match=words):
+            load(tmp_path / "t.csv", factors=factors)
+    np.save(tmp_path / "x.npy", np.eye(4))
+    with pytest.raises(UserError, match="are columns of a table"):
+        load(tmp_path / "x.npy", factors="y")

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from logpx.distributions import BernoulliLogits, ContinuousBernoulli, GreyScore, has_closed_kl, is_density
+from logpx.distributions import (
+    BernoulliLogits,
+    BernoulliPixels,
+    ContinuousBernoulli,
+    GreyScore,
+    has_closed_kl,
+    is_density,
+)
 from logpx.errors import UserError
 
 logits = st.floats(-80, 80)
@@ -101,3 +108,25 @@ def test_has_closed_kl_for_laws_of_pixels():
 
     assert has_closed_kl(of(BernoulliLogits), of(BernoulliLogits))
     assert not has_closed_kl(of(ContinuousBernoulli), of(ContinuousBernoulli))
+
+
+# --- all pixels at once -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [BernoulliLogits, GreyScore])
+@pytest.mark.parametrize("shape", [(2, 3), (5, 2, 3), (7, 5, 2, 3)])
+def test_all_pixels_at_once_are_torchs_independent(law, shape) -> None:
+    """With and without gradients, for values of more dimensions, of fewer and of another type than the logits."""
+    torch.manual_seed(4)
+    logits = torch.randn(5, 2, 3, dtype=torch.float64)
+    ours, judge = BernoulliPixels(law(logits), 2), Independent(law(logits), 2)
+    x = (torch.rand(shape) < 0.4).double()
+    with torch.no_grad():
+        torch.testing.assert_close(ours.log_prob(x), judge.log_prob(x), rtol=1e-14, atol=1e-14)
+        torch.testing.assert_close(ours.log_prob(x.float()), judge.log_prob(x), rtol=1e-14, atol=1e-14)
+        wide = ours.expand((7, 5))
+        assert isinstance(wide, BernoulliPixels)
+        assert wide.log_prob(x).shape == judge.expand((7, 5)).log_prob(x).shape
+    logits.requires_grad_()
+    slopes = [torch.autograd.grad(law.log_prob(x).sum(), logits)[0] for law in (ours, judge)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=0)

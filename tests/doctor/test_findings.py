@@ -2,17 +2,22 @@
 
 import copy
 import json
+import math
 import shlex
 from dataclasses import replace
+from html import escape
 
 import pytest
 import torch
 
 from command_line import refused, run
 from logpx import recipes
+from logpx.cli.opened import reopen
 from logpx.data import from_array, load
 from logpx.doctor import Remedy, examine, findings, prescribed, treat
 from logpx.errors import UserError
+from logpx.report.diagnosis import diagnosis
+from logpx.report.subject import Subject
 from logpx.train import fit
 
 
@@ -80,6 +85,9 @@ def test_the_remedy_makes_the_same_rows_likelier(patients, name):
     assert (treated.note is None) == (name != "likelihood mismatched to the data")
     changed = {**first.remedy.options}
     assert {k: treated.run.info["options"][k] for k in changed} == changed
+    assert (treated.before.bits_per_dim is None) == (
+        CASES[name][0] is None
+    )  # columns of a table are no dimensions alike
 
 
 def test_a_decoder_that_is_too_strong_is_given_free_bits_and_a_warm_up(patients):
@@ -108,7 +116,7 @@ def test_the_recommended_run_differs_in_what_the_remedy_changes_and_in_nothing_e
 def test_an_examination_is_plain_numbers(patients):
     ran, data = patients("healthy")
     e = examine(ran, data, rows=100)
-    text = json.dumps(e.summary())
+    text = json.dumps(e.summary(), allow_nan=False)
     assert '"active_units": 4' in text
     assert e.curve[0] == 0
     assert e.motion.shape == (4,)
@@ -129,7 +137,7 @@ def test_other_latents_are_examined_as_far_as_they_go_and_the_rest_is_said(recip
     ran = fit(recipes.find(recipe).build(data, **options), data, epochs=1, threads=1, show=False)
     e = examine(ran, data, rows=50)
     assert all(f.says.endswith(".") for f in findings(e))
-    told = json.loads(json.dumps(e.summary()))
+    told = json.loads(json.dumps(e.summary(), allow_nan=False))
     assert (e.usage is None) == ("active_units" not in told)
     assert all(why.endswith(".") for why in told["not_measured"].values())
 
@@ -170,6 +178,18 @@ def test_the_printed_line_trains_what_fix_trains(patients, tmp_path):
     assert there["training"] == fixed["training"]
 
 
+@pytest.mark.parametrize(("part", "number"), [("encoder", math.nan), ("encoder", 1e30), ("decoder", math.nan)])
+def test_a_run_that_has_diverged_is_told_so_and_nothing_else(patients, part, number):
+    ran, data = patients("healthy")
+    broken = copy.deepcopy(ran.model)
+    for p in getattr(broken, part).parameters():
+        p.data.fill_(number)
+    e = examine(replace(ran, method=replace(ran.method, model=broken)), data, rows=50, refined=10)
+    assert [(f.name, f.sick, f.remedy) for f in findings(e)] == [("diverged", True, None)]
+    assert json.loads(json.dumps(e.summary(), allow_nan=False))["terms"]["loss"] is None
+    assert not examine(ran, data, rows=50).diverged
+
+
 def test_where_there_is_no_latent_there_is_nothing_to_diagnose():
     data = load("digits", protocol="dynamic")
     ran = fit(recipes.made(data, hidden=(8,)), data, epochs=1, threads=1, show=False)
@@ -198,11 +218,32 @@ def test_the_verb_says_what_is_the_matter_and_fixes_it(sick_folder, capsys):
     text = said(f"doctor {sick_folder} --limit 100", capsys)
     assert "diagnosis: beta too large" in text
     assert "logpx train beta_vae digits" in text
+    assert f"--out {sick_folder}-fixed" in text
     assert "--beta 1.0" in text
     text = said(f"doctor {sick_folder} --fix --samples 5 --limit 100", capsys)
     assert "nats per data point on the same rows" in text
     assert (sick_folder.with_name("sick-fixed") / "run.json").exists()
     assert "exists already" in refused(f"doctor {sick_folder} --fix", capsys)  # the other folder is there now
+
+
+def test_the_report_s_line_trains_into_the_folder_that_the_verb_names(sick_folder):
+    section = diagnosis(Subject(*reopen(sick_folder), None))
+    assert f"--out {escape(str(sick_folder))}-fixed</code>" in section.html
+
+
+def test_a_run_on_chosen_columns_of_a_csv_is_treated_and_so_does_its_line(tmp_path, capsys):
+    g = torch.Generator().manual_seed(0)
+    rows = [f"p{i},{a:.2f},{b:.2f},{i % 3}" for i, (a, b) in enumerate(torch.randn(80, 2, generator=g).tolist())]
+    (tmp_path / "people.csv").write_text("\n".join(["id,age,height,sex", *rows]))
+    options = "--columns sex=categorical,age=real --drop id --latent 2 --hidden 8 --warmup 900 --epochs 2"
+    assert run(f"train vae {tmp_path}/people.csv {options} --quiet --no-report --threads 1 --out {tmp_path}/sick") == 0
+    line = json.loads(said(f"doctor {tmp_path}/sick --json --fix --samples 5 --limit 5", capsys))["command"]
+    again = line.removeprefix("logpx ").replace("sick-fixed", "line")
+    assert run(f"{again} --quiet --no-report") == 0
+    fixed, lined = (json.loads((tmp_path / name / "run.json").read_text()) for name in ("sick-fixed", "line"))
+    assert fixed["data"] == lined["data"]
+    assert fixed["data"]["asked"]["drop"] == ["id"]
+    assert (fixed["options"], fixed["training"]) == (lined["options"], lined["training"])
 
 
 def test_the_verb_speaks_json(sick_folder, capsys):

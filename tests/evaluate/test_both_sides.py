@@ -208,8 +208,8 @@ def test_other_families_are_refined_too(name: str) -> None:
 def test_what_has_no_gap_to_split_is_refused_in_a_sentence() -> None:
     x, spec = binary(3), Spec((4,), "binary")
     for model, words in (
-        (recipes.dvae(spec).model, "no gradient"),
-        (recipes.ae(spec, latent=2).model, "none to refine"),
+        (recipes.dvae(spec).model, "Nothing of q"),
+        (recipes.ae(spec, latent=2).model, "Nothing of q"),
         (recipes.vae(spec, latent=2, likelihood="grey").model, "grey score"),
     ):
         with pytest.raises(UserError, match=words):

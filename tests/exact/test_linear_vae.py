@@ -253,21 +253,66 @@ def test_hessian_at_total_collapse_is_autograd_s(eigenvalue: float, beta: float)
     assert (torch.linalg.eigvalsh(stated)[-1] > 0) == (eigenvalue > beta * s2)
 
 
-@pytest.mark.parametrize("kept", [k for size in range(3) for k in itertools.combinations(range(3), size)])
-def test_every_stationary_point_is_stable_where_the_bound_s_hessian_says_so(kept: tuple[int, ...]) -> None:
-    spectrum, latent, s2 = diagonal(4.0, 2.0, 1.0, 0.2), 2, 0.5
-    model, point = linear_vae.stationary_point(spectrum, kept, latent, s2)
-    S = torch.diag(spectrum.values)
-    at = torch.cat([model.weight.flatten(), model.encoder.flatten(), model.noise.log()])
+def in_random_axes(*values: float) -> tuple[Spectrum, Tensor]:
+    """A spectrum with these eigenvalues, and rows that have it exactly."""
+    P, g = len(values), torch.Generator().manual_seed(0)
+    U = torch.linalg.qr(torch.randn(P, P, dtype=torch.float64, generator=g)).Q
+    found = Spectrum(torch.tensor(values, dtype=torch.float64), U, torch.arange(P, dtype=torch.float64))
+    half = (P * found.values).sqrt() * U
+    return found, found.mean + torch.cat([half, -half], 1).T
+
+
+def curvatures(model: LinearVAE, x: Tensor, learned: bool) -> Tensor:
+    """Eigenvalues of the mean ELBO's Hessian by W, V, log d, mu and, if learned, log s2; the gradient must be zero."""
+    W, mu, s2, V, d = model
+    sizes = [W.numel(), V.numel(), len(d), len(mu)] + [1] * learned
 
     def bound(flat: Tensor) -> Tensor:
-        w, v, log_d = flat.split([8, 8, 2])
-        return population_elbo(w.reshape(4, 2), v.reshape(2, 4), log_d, S, s2)
+        w, v, log_d, mean, *log_s2 = flat.split(sizes)
+        noise = log_s2[0][0].exp() if learned else s2
+        return LinearVAE(w.reshape(W.shape), mean, noise, v.reshape(V.shape), log_d.exp()).elbo(x).mean()
 
-    assert bound(at).item() == pytest.approx(point.evidence.item(), abs=1e-12)
-    assert torch.autograd.functional.jacobian(bound, at).abs().max() < 1e-12
-    largest = torch.linalg.eigvalsh(torch.autograd.functional.hessian(bound, at)).max()
-    assert point.stable == (largest < 1e-9) == (kept == (0, 1))
+    here = torch.cat([W.flatten(), V.flatten(), d.log(), mu] + [s2.log()[None]] * learned)
+    assert torch.autograd.functional.jacobian(bound, here).abs().max() < 1e-12
+    return torch.linalg.eigvalsh(torch.autograd.functional.hessian(bound, here))
+
+
+@pytest.mark.parametrize("latent", [2, 3])
+@pytest.mark.parametrize("variance", [None, 0.5, 1.5, 5.0])
+def test_the_bound_s_hessian_has_the_signs_of_the_closed_form_at_every_stationary_point(
+    variance: float | None, latent: int
+) -> None:
+    """Of the ELBO by every parameter, for every subset K of eigenvectors that can be held, sigma fixed or learned.
+
+    As many directions lead upward as the curvature of log p(x) has positive entries outside K: the best encoder only
+    follows, and s2 meets only the lengths of the columns, along which all is a maximum. And none is flat: the symmetries of
+    log p(x) are the rotations of the columns of W, which the diagonal q removes.
+    """
+    spectrum, x = in_random_axes(4.0, 2.0, 1.0, 0.2)
+    values, stable = spectrum.values, []
+    for kept in (K for size in range(latent + 1) for K in itertools.combinations(range(4), size)):
+        left = torch.tensor([j not in kept for j in range(4)])
+        if any(values[j] <= (values[left].mean() if variance is None else variance) for j in kept):
+            continue
+        model, point = linear_vae.stationary_point(spectrum, kept, latent, variance)
+        found = curvatures(model, x, learned=variance is None)
+        assert model.elbo(x).mean().item() == pytest.approx(point.evidence.item(), abs=1e-12)
+        assert found.abs().min() > 1e-3
+        assert (found > 0).sum() == (point.curvature[:, left] > 0).sum()
+        assert point.stable == bool((found < 0).all())
+        stable += [kept] if point.stable else []
+    live = latent if variance is None else min(latent, int((values > variance).sum()))
+    assert stable == [tuple(range(live))]
+
+
+@pytest.mark.parametrize("variance", [None, 0.5])
+def test_equal_eigenvalues_leave_the_bound_the_rotations_of_their_axes(variance: float | None) -> None:
+    """One flat direction each: two columns turn in the plane of theirs together, or one turns out of its own."""
+    for values, kept in [((4.0, 2.0, 2.0, 0.2), (0, 1)), ((3.0, 3.0, 1.0, 0.2), (0, 1))]:
+        spectrum, x = in_random_axes(*values)
+        found = curvatures(linear_vae.stationary_point(spectrum, kept, 2, variance)[0], x, learned=variance is None)
+        assert (found.abs() < 1e-9).sum() == 1
+        assert (found < 1e-9).all()
 
 
 # --- as a VAE ---

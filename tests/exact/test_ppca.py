@@ -180,8 +180,9 @@ def test_every_subset_is_stationary_with_the_stated_curvature(kept: tuple[int, .
     assert gradient.abs().max() < 1e-12
     torch.testing.assert_close(point.curvature, own, rtol=0, atol=1e-10)
     assert point.evidence.item() == pytest.approx(mean_evidence(W, S, s2).item(), abs=1e-12)
-    largest = torch.linalg.eigvalsh(hessian.reshape(W.numel(), W.numel())).max()
-    assert point.stable == (largest < 1e-9) == (kept == (0, 1, 2))
+    eigenvalues, k = torch.linalg.eigvalsh(hessian.reshape(W.numel(), W.numel())), len(kept)
+    assert point.stable == (eigenvalues.max() < 1e-9) == (kept == (0, 1, 2))
+    assert (eigenvalues.abs() < 1e-9).sum() == k * (k - 1) // 2 + k * (latent - k)  # rotations of the columns, no more
 
 
 def test_learned_variance_is_the_mean_of_what_is_left_out() -> None:

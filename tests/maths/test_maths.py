@@ -70,6 +70,20 @@ def test_bernoulli_log_prob_is_finite_at_logits_of_ten_thousand(dtype):
     assert a.grad.tolist() == [0, -1, 1, 0]
 
 
+@pytest.mark.parametrize("P", [1, 63, 64, 65, 784])
+@pytest.mark.parametrize("size", [1.0, 30.0, 1e4])
+def test_the_sum_over_all_elements_is_that_of_the_elements(P: int, size: float):
+    g = torch.Generator().manual_seed(P)
+    a = size * torch.randn(3, 2, P, 1, generator=g, dtype=torch.float64)
+    x = torch.rand(2, P, 1, generator=g, dtype=torch.float64)
+    expected = maths.bernoulli_log_prob(x, a).sum((-1, -2))
+    before = a.clone()
+    torch.testing.assert_close(maths.bernoulli_log_prob_of_all(x, a, 2), expected, rtol=1e-14, atol=1e-12)
+    assert torch.equal(a, before)
+    single = maths.bernoulli_log_prob_of_all(x.float(), a.float(), 2).double()
+    assert ((single - expected).abs() < 2e-6 * (a.abs().sum((-1, -2)) + 1)).all()
+
+
 # --- continuous Bernoulli
 
 

@@ -27,7 +27,10 @@ class StoppedError(Exception):
 
 
 def print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=str))
+    """One line; what is not finite is null, for JSON has no other word for it."""
+    from logpx.evaluate import plain
+
+    print(json.dumps(plain(value), ensure_ascii=False, default=str, allow_nan=False))
 
 
 def table(rows: list[tuple[str, ...]]) -> None:

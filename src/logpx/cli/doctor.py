@@ -1,6 +1,5 @@
 """The verb doctor (floor 8): what a run's latent space does and what to do about it, or what data will allow."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,25 +47,21 @@ def doctor(
 
 
 def _of_run(folder: Path, fix: bool, out: Path | None, samples: int, rows: int, seed: int, as_json: bool) -> None:
-    from logpx.doctor import examine, findings, prescribed, treat
-    from logpx.recipes import command
+    from logpx.doctor import beside, command_of, examine, findings, treat
 
     run, data = reopen(folder)
-    folder = folder.resolve() if folder.name in ("", "..") else folder
-    target = out or folder.with_name(f"{folder.name}-fixed")
-    if fix and target.exists():
-        raise UserError(f"{target} exists already: name another folder with --out, or remove it.")
+    out = out or beside(folder)
+    if fix and out.exists():
+        raise UserError(f"{out} exists already: name another folder with --out, or remove it.")
     e = examine(run, data, rows=rows, refined=min(rows, 50), seed=seed)
     found = findings(e)
     first = next((f for f in found if f.sick), None)
     remedy = first.remedy if first else None
-    line = None
-    if remedy and run.info["recipe"] and (again := command(prescribed(run, remedy))):
-        line = f"{again} --out {shlex.quote(str(target))}"
+    line = command_of(run, remedy, out)
     treated = None
     if fix and remedy:
         show = progress("evidence")
-        treated = treat(run, data, remedy, out=target, samples=samples, rows=rows, show=not as_json, progress=show)
+        treated = treat(run, data, remedy, out=out, samples=samples, rows=rows, show=not as_json, progress=show)
     if as_json:
         return print_json(_numbers(folder, e, found, first, line, treated))
     _print(run, e, found, first, line)

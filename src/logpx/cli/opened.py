@@ -25,8 +25,11 @@ def open_run(folder: Path) -> "Run":
     return load_run(folder)
 
 
-def reopen(folder: Path) -> tuple["Run", "Data"]:
-    """A run and the data it was trained on, loaded again from where they came; the checksum must still hold."""
+def reopen(folder: Path, factors: str | None = None) -> tuple["Run", "Data"]:
+    """A run and the data it was trained on, loaded again from where they came; the checksum must still hold.
+
+    factors  columns of its table to score codes by.
+    """
     from logpx.data import load, names
 
     run = open_run(folder)
@@ -39,10 +42,24 @@ def reopen(folder: Path) -> tuple["Run", "Data"]:
         raise UserError(f"{folder}/run.json does not say {missing} of its data: the file is damaged.") from None
     if source not in names() and not Path(source).is_absolute():
         raise UserError(f"{folder} was trained on an array from Python: evaluate it there, with load_run and evidence.")
-    data = load(source, **wanted)
+    data = load(source, factors=factors, **wanted)
     if data.checksum != checksum:
         raise UserError(f"{source} has changed since {folder} was trained on it (another checksum).")
     return run, data
+
+
+def bare(source: str, about: dict[str, Any]) -> str:
+    """mnist from mnist:dynamic, if that is the run's protocol; raises UserError for another, which makes other data."""
+    from logpx.data.sources import split_source
+
+    where, protocol = split_source(source)
+    own, named = about["protocol"], f"static:{about['seed']}" if protocol == "static" else protocol
+    if named not in (None, own):
+        raise UserError(
+            f"{source} names protocol {protocol!r}, and the run read its data by {own!r}: other rows are read as it read its "
+            f"own, so give {where}."
+        )
+    return str(where)
 
 
 def source_of(folder: Path, about: dict[str, Any], given: str | None) -> str:
@@ -51,4 +68,4 @@ def source_of(folder: Path, about: dict[str, Any], given: str | None) -> str:
 
     if given is None and about["source"] not in names() and not Path(about["source"]).is_absolute():
         raise UserError(f"{folder} was trained on an array from Python: give the rows as a file, or impute there.")
-    return given or about["source"]
+    return bare(given, about) if given else about["source"]

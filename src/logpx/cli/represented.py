@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def show_representation(
-    run: Path, other: str | None, split: str | None, rows: int | None, seed: int, as_json: bool
+    run: Path, other: str | None, split: str | None, factors: str | None, rows: int | None, seed: int, as_json: bool
 ) -> None:
     """Scores and probes of the run's own rows, in place of log p(x)."""
     from logpx.evaluate import representation
@@ -21,7 +21,7 @@ def show_representation(
         raise UserError(
             "Codes are scored on the run's training rows and probed on its test rows: leave out DATA and --split."
         )
-    opened, data = reopen(run)
+    opened, data = reopen(run, factors)
     found = representation(opened.model, data, rows=rows or 5000, seed=seed)
     if as_json:
         return print_json({"run": str(run), "data": data.name, "protocol": data.protocol} | found.summary())

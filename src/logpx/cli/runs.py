@@ -7,7 +7,7 @@ import typer
 
 from logpx.cli.app import JSON, Folder, app, print_json
 from logpx.cli.both_sides import keep, say_both_sides, two_sided
-from logpx.cli.opened import open_run, reopen
+from logpx.cli.opened import bare, open_run, reopen
 from logpx.cli.represented import show_representation
 from logpx.cli.results import in_numbers, in_words, judged, terms_in_words, why_none, write_report
 from logpx.errors import UserError
@@ -31,6 +31,12 @@ def evaluate(
     representation: Annotated[
         bool, typer.Option("--representation", help="Instead: what the codes say of known factors or labels.")
     ] = False,
+    factors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...", help="Of --representation: columns of the run's table, such as those it dropped."
+        ),
+    ] = None,
     sandwich: Annotated[
         bool, typer.Option("--sandwich", help="Also from both sides, by annealing, for the first 100 rows; minutes.")
     ] = False,
@@ -41,7 +47,9 @@ def evaluate(
     from logpx.evaluate import batch_of, expected_terms
 
     if representation:
-        return show_representation(run, data, split, limit, seed, as_json)
+        return show_representation(run, data, split, factors, limit, seed, as_json)
+    if factors is not None:
+        raise UserError("--factors says what --representation compares codes with: ask for both.")
     opened, rows, about = _rows(run, data, split)
     if limit is not None:
         rows = batch_of(rows, slice(0, limit))
@@ -78,6 +86,7 @@ def _rows(folder: Path, other: str | None, split: str | None) -> tuple["Run", An
         raise UserError(f"--split is {split!r}, and {other} is not divided: leave one of the two out.")
     opened = open_run(folder)
     about = opened.info["data"]
+    other = bare(other, about)
     name = Path(other).name
     return opened, rows_like(other, about), {"data": name, "protocol": about["protocol"], "split": f"rows of {name}"}
 

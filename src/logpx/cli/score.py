@@ -14,7 +14,7 @@ import typer
 
 from logpx.cli.app import JSON, Folder, StoppedError, app, print_json, progress, table
 from logpx.cli.made import check_apart
-from logpx.cli.opened import open_run, reopen
+from logpx.cli.opened import bare, open_run, reopen
 from logpx.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def score(
     part.check(resume=resume, force=force)
     opened = open_run(run)
     about = opened.info["data"]
+    data, reference = bare(data, about), reference and bare(reference, about)
     check_apart(part.out, data, about["source"], *([reference] if reference else []))
     if not opened.model.has_evidence:
         raise UserError(f"{run} says nothing of log p(x): it has no prior, or its codes have no density.")

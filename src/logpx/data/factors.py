@@ -9,11 +9,14 @@ from logpx.data.arrays import plain_array
 from logpx.data.base import Column, Stored
 from logpx.errors import UserError
 
+FEW = 20  # levels that any number of rows may have
+
 
 def with_factors(stored: Stored, given: Mapping[str, Any]) -> None:
     """Writes {name: a value for each row} into `stored`: levels count the sorted values from 0.
 
-    Text is a category and any number is ordered. Raises UserError for columns that do not fit the rows, and for gaps.
+    Text is a category and any number is ordered. Raises UserError for columns that do not fit the rows, for gaps, and for
+    hardly a level twice: of such a column any code seems to know everything.
     """
     levels, columns = [], []
     for name, values in given.items():
@@ -25,6 +28,10 @@ def with_factors(stored: Stored, given: Mapping[str, Any]) -> None:
         if column.dtype.kind == "f" and not np.isfinite(column).all():
             raise UserError(f"Factor {name!r} has gaps or infinite values: leave it or these rows out.")
         found, codes = np.unique(column, return_inverse=True)
+        if len(found) > max(FEW, len(column) // 2):
+            raise UserError(
+                f"Factor {name!r} takes {len(found):,} values in {len(column):,} rows, so hardly one twice: round it to levels."
+            )
         levels.append(codes.reshape(-1))
         columns.append(Column(str(name), "integer" if column.dtype.kind in "biuf" else "categorical", len(found)))
     if levels:

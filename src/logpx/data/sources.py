@@ -9,6 +9,7 @@ from logpx.data import images, language, sprites, synthetic
 from logpx.data.asked import names_in
 from logpx.data.base import Data, Kind, Share, Stored
 from logpx.data.build import build
+from logpx.data.cells import is_table
 from logpx.data.kinds import check_kind_name
 from logpx.data.protocols import AS_IS, KIND_OF
 from logpx.data.table import ARRAYS, READERS, TABLES, Drop, refuse_label
@@ -41,6 +42,7 @@ def load(
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
     drop: Drop = None,
+    factors: Drop = None,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
@@ -56,6 +58,7 @@ def load(
         columns: the kind of single columns of a table: {"age": "real", "city": "categorical"}, or "age=real,city=categorical".
         context: what a conditional model conditions on: "label", or columns, which then are no data ("age,city").
         drop: columns of a table that are left out ("id,date").
+        factors: columns of a table that say what made each row ("shape,size"), to score codes by; data too, unless dropped.
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
@@ -65,7 +68,7 @@ def load(
     where, carried = split_source(source)
     if carried and protocol not in (None, carried):
         raise UserError(f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them.")
-    stored = read(where, seed=seed, label=label, drop=drop, download=download)
+    stored = read(where, seed=seed, label=label, drop=drop, factors=factors, download=download)
     known = (*stored.dropped, *(stored.columns or ()))
     lacking = [name for name in names_in(drop, known) if name not in stored.dropped]
     if lacking:
@@ -95,8 +98,12 @@ def split_source(source: str | Path) -> tuple[str | Path, str | None]:
     return source, None
 
 
-def read(source: str | Path, *, seed: int, label: str | None, download: bool, drop: Drop = None) -> Stored:
+def read(
+    source: str | Path, *, seed: int, label: str | None, download: bool, drop: Drop = None, factors: Drop = None
+) -> Stored:
     """The stored rows of a name or a path."""
+    if factors and not is_table(source):
+        raise UserError(f"factors={factors!r} are columns of a table, and {source} is none: leave them out.")
     if isinstance(source, str) and source in names():
         if label is not None:
             raise UserError(f"label={label!r} does not apply to {source}, which has its labels already; leave it out.")
@@ -112,7 +119,7 @@ def read(source: str | Path, *, seed: int, label: str | None, download: bool, dr
     if path.suffix.lower() not in READERS:
         raise UserError(f"{path} is of no known type; give {', '.join(READERS)}, or a folder of images.")
     if path.suffix.lower() in TABLES:
-        return TABLES[path.suffix.lower()](path.resolve(), label, drop)
+        return TABLES[path.suffix.lower()](path.resolve(), label, drop, factors)
     return ARRAYS[path.suffix.lower()](path.resolve(), label)
 
 

@@ -11,6 +11,7 @@ from logpx.data.arrays import is_gap, missing, place, plain_array, stack_columns
 from logpx.data.asked import names_in
 from logpx.data.base import Stored
 from logpx.data.csvs import layout_of, typed_table
+from logpx.data.factors import with_factors
 from logpx.data.reading import reading, size_on_disk
 from logpx.data.sequences import TOKEN
 from logpx.errors import UserError
@@ -125,36 +126,39 @@ def refuse_label(path: Path, label: str | None, what: str) -> None:
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def csv_file(path: Path, label: str | None, drop: Drop = None) -> Stored:
+def csv_file(path: Path, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
     """A text table with commas, semicolons or tabs, with or without a line of names; empty cells are missing values."""
     form = layout_of(path)
     with reading(path, "a table of comma-separated values"):
         table, spelled = typed_table(path, form)
-    stored = from_arrow(path, table, label, drop)
+    stored = from_arrow(path, table, label, drop, factors)
     if spelled:
         stored.note = f"{', '.join(map(repr, sorted(spelled)))} among numbers read as missing"
     return stored
 
 
-def parquet(path: Path, label: str | None, drop: Drop = None) -> Stored:
+def parquet(path: Path, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
     """A parquet table; nulls are missing values."""
     with reading(path, "a parquet table"):
         import pyarrow.parquet
 
         table = pyarrow.parquet.ParquetFile(path).read()
-    return from_arrow(path, table, label, drop)
+    return from_arrow(path, table, label, drop, factors)
 
 
-def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None) -> Stored:
+def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
     """Columns to rows: the label apart and without gaps, the others as numbers or as codes of their texts.
 
-    drop  columns that nobody looks at; the Stored says which of them there were.
+    drop     columns that are no data; the Stored says which of them there were.
+    factors  columns that say what made each row, whether they are data or not.
     """
     names = list(table.column_names)
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows; give at least 2 rows.")
-    if label is not None and label not in names:
-        raise UserError(f"{path} has no column {label!r}; it has {', '.join(map(repr, names[:20]))}.")
+    made_by = names_in(factors, names)
+    for wanted in (*made_by, *([label] if label is not None else [])):
+        if wanted not in names:
+            raise UserError(f"{path} has no column {wanted!r}; it has {', '.join(map(repr, names[:20]))}.")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if twice is not None:
         raise UserError(f"{path} has two columns named {twice!r}; rename one of them.")
@@ -165,7 +169,9 @@ def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None) -> 
         )
     columns = {name: column(table.column(i)) for i, name in enumerate(names) if name not in left_out}
     y = None if label is None else complete_labels(path, label, columns.pop(label))
-    return Stored(name=path.name, source=str(path), labels=y, dropped=left_out, **stack_columns(columns, str(path)))
+    stored = Stored(name=path.name, source=str(path), labels=y, dropped=left_out, **stack_columns(columns, str(path)))
+    with_factors(stored, {name: complete_labels(path, name, column(table.column(name))) for name in made_by})
+    return stored
 
 
 def complete_labels(path: Path, label: str, y: np.ndarray) -> np.ndarray:
@@ -187,7 +193,7 @@ def column(values: Any) -> np.ndarray:
     return np.array([*values.to_pylist(), None], dtype=object)[:-1]  # the None keeps lists from becoming axes
 
 
-TABLES: Mapping[str, Callable[[Path, str | None, Drop], Stored]] = {
+TABLES: Mapping[str, Callable[[Path, str | None, Drop, Drop], Stored]] = {
     ".csv": csv_file,
     ".tsv": csv_file,
     ".parquet": parquet,

@@ -1,7 +1,7 @@
 """Distributions that torch lacks, and closed-form divergences it does not register (floor 1)."""
 
 from logpx.distributions.autoregressive import Autoregressive
-from logpx.distributions.binary import BernoulliLogits, ContinuousBernoulli, GreyScore
+from logpx.distributions.binary import BernoulliLogits, BernoulliPixels, ContinuousBernoulli, GreyScore
 from logpx.distributions.counts import NegativeBinomial, PoissonLogMean
 from logpx.distributions.discrete import OneHots
 from logpx.distributions.flow import Flow, import_zuko
@@ -23,6 +23,7 @@ from logpx.distributions.wrapped import WrappedNormal
 __all__ = [
     "Autoregressive",
     "BernoulliLogits",
+    "BernoulliPixels",
     "CategoricalLogits",
     "Columns",
     "ContinuousBernoulli",

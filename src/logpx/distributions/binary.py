@@ -6,7 +6,7 @@ reading it at grey pixels; `ContinuousBernoulli` is the density that habit wants
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, constraints
+from torch.distributions import Bernoulli, Distribution, Independent, constraints
 
 from logpx import maths
 from logpx.errors import UserError
@@ -43,6 +43,17 @@ class GreyScore(BernoulliLogits):
         raise UserError(
             "The grey score is no density, so it has no samples: show the mean, or train another likelihood."
         )
+
+
+class BernoulliPixels(Independent):
+    """BernoulliLogits, or GreyScore, of all elements of x: torch's Independent, its sum in one go where no gradient is kept."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits, dims = self.base_dist.logits, self.reinterpreted_batch_ndims
+        alike = value.dtype == logits.dtype and torch.broadcast_shapes(value.shape, logits.shape) == logits.shape
+        if torch.is_grad_enabled() or not alike:
+            return super().log_prob(value)
+        return maths.bernoulli_log_prob_of_all(value, logits, dims)
 
 
 class ContinuousBernoulli(Distribution):

@@ -3,7 +3,7 @@
 from logpx.doctor.examine import EPS, Examination, examine
 from logpx.doctor.findings import Finding, Remedy, findings
 from logpx.doctor.forecast import Forecast, Stationary, eigenvalues, forecast, where_it_sits
-from logpx.doctor.treat import Treatment, prescribed, treat
+from logpx.doctor.treat import Treatment, beside, command_of, prescribed, treat
 
 __all__ = [
     "EPS",
@@ -13,6 +13,8 @@ __all__ = [
     "Remedy",
     "Stationary",
     "Treatment",
+    "beside",
+    "command_of",
     "eigenvalues",
     "examine",
     "findings",

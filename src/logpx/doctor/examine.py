@@ -25,6 +25,7 @@ from logpx.evaluate import (
     evidence,
     expected_terms,
     placed,
+    plain,
     refine,
     resemblance,
     usage,
@@ -82,6 +83,12 @@ class Examination:
         return self.terms.get("kl")
 
     @property
+    def diverged(self) -> bool:
+        """Whether the objective's terms, or the parts of the KL, are no finite numbers."""
+        parts = () if self.parts is None else (self.parts.rate[0], self.parts.marginal_kl[0])
+        return not all(map(math.isfinite, (*self.terms.values(), *parts)))
+
+    @property
     def curve(self) -> Tensor | None:
         """The share of collapsed dimensions at EPS with delta = 0.01."""
         of_rows = None if self.usage is None else self.usage.kl_of_rows
@@ -114,7 +121,7 @@ class Examination:
             found["forecast"] = self.forecast.summary()
         if self.sits is not None:
             found["stationary_point"] = vars(self.sits)
-        return found | {"not_measured": self.silent}
+        return plain(found | {"not_measured": self.silent})
 
 
 def examine(run: Run, data: Data, *, rows: int = 1000, refined: int = 0, seed: int = 0) -> Examination:
@@ -139,15 +146,20 @@ def examine(run: Run, data: Data, *, rows: int = 1000, refined: int = 0, seed: i
             silent[name] = str(why)
             return None
 
+    known: dict[str, Any] = {
+        "run": run,
+        "rows": f"{min(len(split), 10_000):,} {data.judge.replace('_', '-')} rows",
+        "terms": expected_terms(run.method.objective, model, split, seed=seed),
+        "latent": int(model.posterior.dim),  # type: ignore[arg-type]
+    }
+    if (e := Examination(**known)).diverged:
+        return e  # draws of such laws may not even be possible
     autoregressive = isinstance(model.likelihood, Autoregressive | Tokens)
     refined = 0 if autoregressive else min(refined, len(split))
     quantised = getattr(model.posterior, "is_one_code", False)
     sigma, fixed = _sigma(model.likelihood)
     return Examination(
-        run=run,
-        rows=f"{min(len(split), 10_000):,} {data.judge.replace('_', '-')} rows",
-        terms=expected_terms(run.method.objective, model, split, seed=seed),
-        latent=int(model.posterior.dim),  # type: ignore[arg-type]
+        **known,
         usage=None if quantised else asked("usage", usage, model, split),
         codes=asked("codes", code_usage, model, split) if quantised else None,
         parts=None if quantised else asked("parts", decomposition, model, split, rows=rows, seed=seed),

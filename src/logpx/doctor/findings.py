@@ -41,12 +41,23 @@ Rule = Callable[[Examination], Finding | None]
 
 def findings(e: Examination) -> list[Finding]:
     """All that is found, the sick ones first and those in the order in which to act on them."""
+    if e.diverged:
+        return [_diverged(e)]
     found = [f for rule in RULES if (f := rule(e))]
     causes = [f for f in found if f.sick and f.name not in SYMPTOMS]
     return sorted((f for f in found if not (causes and f.name in SYMPTOMS)), key=lambda f: not f.sick)
 
 
 # --- the rules, in the order in which to act ---------------------------------------------------------------------------
+
+
+def _diverged(e: Examination) -> Finding:
+    """Numbers that are none: whatever else is measured of them means nothing."""
+    return Finding(
+        "diverged",
+        f"What the objective is made of is not finite on the {e.rows}: the weights have run away, or a row is broken. Train "
+        "again with a smaller --learning-rate, with --clip, or on data of a smaller scale.",
+    )
 
 
 def likelihood_is_a_score(e: Examination) -> Finding | None:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from logpx.data import Data
 from logpx.doctor.findings import Remedy
 from logpx.errors import UserError
-from logpx.evaluate import Evidence, Progress, batch_of, evidence
+from logpx.evaluate import Evidence, Progress, batch_of, evidence, plain
 from logpx.likelihoods import ContinuousBernoulliPixels, Grey
-from logpx.recipes import find
+from logpx.recipes import command, find
 from logpx.train import Run, fit
 
 SETTINGS = ("seed", "device", "precision", "compile", "save_every")
@@ -39,7 +40,7 @@ class Treatment:
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a JSON object."""
-        return {
+        numbers = {
             "run": str(self.run.folder),
             "before": self.before.summary(),
             "after": self.after.summary(),
@@ -47,6 +48,7 @@ class Treatment:
             "standard_error": self.standard_error,
             "note": self.note,
         }
+        return plain(numbers)
 
 
 def prescribed(run: Run, remedy: Remedy) -> dict[str, Any]:
@@ -66,6 +68,19 @@ def prescribed(run: Run, remedy: Remedy) -> dict[str, Any]:
     if remedy.recipe:  # what the other recipe says itself
         training = {n: v for n, v in training.items() if n != "encoder_steps"}
     return run.info | {"recipe": recipe, "options": options, "training": training}
+
+
+def beside(folder: Path) -> Path:
+    """Where the recommended run goes, if nobody says otherwise: beside the sick one."""
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    return folder.with_name(f"{folder.name}-fixed")
+
+
+def command_of(run: Run, remedy: Remedy | None, out: Path | None) -> str | None:
+    """The command that trains the recommended run into that folder; None where no command line can."""
+    if remedy is None or run.info.get("recipe") is None or (again := command(prescribed(run, remedy))) is None:
+        return None
+    return again if out is None else f"{again} --out {shlex.quote(str(out))}"
 
 
 def treat(
@@ -94,6 +109,8 @@ def treat(
     batch = batch_of(split, slice(0, rows))
     sick, note = _comparable(run)
     found = [evidence(m, batch, samples=samples, progress=progress) for m in (sick.model, treated.model)]
+    if len(data.shape) != 3:  # columns of a table are no dimensions alike: no bits for each of them
+        found = [replace(e, dims=0) for e in found]
     return Treatment(treated, found[0], found[1], note)
 
 

@@ -18,7 +18,7 @@ from logpx.evaluate.impute import impute
 from logpx.evaluate.rate import RateDistortion, rate_distortion
 from logpx.evaluate.refine import Gap, refine
 from logpx.evaluate.representation import Representation, representation
-from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, private_randomness
+from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, plain, private_randomness
 from logpx.evaluate.sandwich import Sandwich, sandwich
 from logpx.evaluate.score import Reference, Scores, rows_of_a_tile, scores
 from logpx.evaluate.sides import BothSides, both_sides
@@ -62,6 +62,7 @@ __all__ = [
     "impute",
     "mutual_information",
     "placed",
+    "plain",
     "private_randomness",
     "rate_distortion",
     "refine",

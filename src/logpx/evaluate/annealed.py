@@ -28,7 +28,7 @@ from logpx.evaluate.rows import (
     batch_of,
     check_rows,
     count,
-    pair_bytes,
+    draws_at_once,
     placed,
     plain,
     weights_error,
@@ -83,14 +83,8 @@ class Annealed(PerPoint):
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a table or a JSON object."""
-        numbers = {
-            "kind": self.kind,
-            "name": self.name,
-            "unit": "nats per data point",
-            "value": self.mean,
-            "standard_error": self.standard_error,
+        numbers = self.head(self.kind, self.name) | {
             "monte_carlo_error": self.monte_carlo_error,
-            "points": len(self.per_point),
             "bits_per_dim": self.bits_per_dim,
             "temperatures": self.temperatures,
             "chains": self.chains,
@@ -102,9 +96,8 @@ class Annealed(PerPoint):
         return plain(numbers)
 
     def __str__(self) -> str:
-        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
         n = len(self.per_point)
-        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {n:,} point{'s' * (n != 1)}"
+        text = f"{self.name} = {self.said}, {self.kind}, {n:,} point{'s' * (n != 1)}"
         return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
 
 
@@ -228,7 +221,7 @@ class Path:
         self.model, self.batch, self.schedule = model, batch, schedule
         self.n, P = len(batch.x), math.prod(batch.x.shape[1:])
         self.rows = rows_of_a_tile(P, schedule.chains)
-        self.at_once = max(1, memory // (pair_bytes(model, P) * self.n))
+        self.at_once = draws_at_once(model, P, self.n, memory)
         self.q = model.encode(batch)
         _check_laws(self.q, model.at(batch, self.q, self.q.sample((1,))).px)
         torch.manual_seed(seed % 2**64)

@@ -1,6 +1,5 @@
 """Codes (floor 5): what a prior says of those of rows, where q(z|x) is no density, and which of finitely many are used."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from logpx.distributions import Quantised, code_counts, perplexity
 from logpx.errors import UserError
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed, plain
 from logpx.model import VAE
 
 NO_DENSITY = (
@@ -27,20 +26,11 @@ class CodeEvidence(PerPoint):
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a table or a JSON object."""
-        return {
-            "kind": "exact log-density of codes",
-            "name": "log p(z)",
-            "unit": "nats per data point",
-            "value": self.mean,
-            "standard_error": None if math.isnan(self.standard_error) else self.standard_error,
-            "points": len(self.per_point),
-        }
+        return plain(self.head("exact log-density of codes", "log p(z)"))
 
     def __str__(self) -> str:
-        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
         n = len(self.per_point)
-        what = f"density of the codes and not of x, exact, {n:,} point{'s' * (n != 1)}"
-        return f"log p(z) = {self.mean:.3f}{error} nats per data point, {what}"
+        return f"log p(z) = {self.said}, density of the codes and not of x, exact, {n:,} point{'s' * (n != 1)}"
 
 
 def code_evidence(model: VAE, data: Points) -> CodeEvidence:

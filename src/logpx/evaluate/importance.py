@@ -23,6 +23,7 @@ from logpx.evaluate.rows import (
     batch_of,
     check_rows,
     count,
+    draws_at_once,
     pair_bytes,
     placed,
     plain,
@@ -111,14 +112,9 @@ class Evidence(PerPoint):
                 "ess_min": self.ess.min().item(),
             }
         numbers = {
-            "kind": self.kind,
-            "name": self.name,
-            "unit": "nats per data point",
-            "value": self.mean,
-            "standard_error": self.standard_error,
+            **self.head(self.kind, self.name),
             "monte_carlo_error": self.monte_carlo_error,
             "samples": self.samples,
-            "points": len(self.per_point),
             "bits_per_dim": self.bits_per_dim,
             **finite,
             "doubt": self.doubt,
@@ -127,8 +123,7 @@ class Evidence(PerPoint):
         return plain(numbers)
 
     def __str__(self) -> str:
-        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
-        text = f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}, {_counted(len(self.per_point))}"
+        text = f"{self.name} = {self.said}, {self.kind}, {_counted(len(self.per_point))}"
         return text if self.bits_per_dim is None else f"{text}, {self.bits_per_dim:.4f} bits/dim"
 
 
@@ -204,13 +199,13 @@ def weights_by_tile(model: VAE, data: Points, k: int, seed: int, memory: int) ->
     """log w (k, n) in float64 of one tile of n points after the other, its observed elements, whether p(x|z) is a density."""
     P = math.prod(batch_of(data, slice(0, 1)).x.shape[1:])
     rows = tile_rows(P, k)
-    pairs = max(rows, memory // pair_bytes(model, P))
+    at_once = draws_at_once(model, P, rows, memory)
     for tile, start in enumerate(range(0, count(data), rows)):
         batch = placed(batch_of(data, slice(start, start + rows)), model)
         n = len(batch.x)
         observed = n * P if batch.observed is None else int(batch.observed.sum())
         batch = filled_up(batch, rows)
-        log_w, density = log_weights(model, batch, k, seed * 1_000_003 + tile, max(1, pairs // rows))
+        log_w, density = log_weights(model, batch, k, seed * 1_000_003 + tile, at_once)
         yield log_w[:, :n], observed, density
 
 

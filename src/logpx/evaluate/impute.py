@@ -9,7 +9,7 @@ from torch import Tensor
 from logpx.distributions import is_density, log_prob_by_element
 from logpx.errors import UserError
 from logpx.evaluate.importance import filled_up
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed
 from logpx.model import VAE, Batch, Draw
 from logpx.objectives.base import whole
 
@@ -49,7 +49,7 @@ def impute(
     if levels is not None and len(levels) not in (1, P):
         raise UserError(f"levels has {len(levels)} numbers for {P} elements: give one for each, or one for all.")
     rows = max(1, min(128, 2**17 // P, 2**20 // samples))
-    at_once, filled, holes = max(1, memory // (pair_bytes(model, P) * rows)), [], False
+    at_once, filled, holes = draws_at_once(model, P, rows, memory), [], False
     with at_rest(model):
         for tile, start in enumerate(range(0, count(data), rows)):
             given = batch_of(data, slice(start, start + rows))

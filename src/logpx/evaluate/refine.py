@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from logpx.distributions import OneHots, is_density
+from logpx.distributions import OneHots, Quantised, is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import annealed, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress, evidence, filled_up
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, pair_bytes, placed, plain
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
 from logpx.model import VAE, Batch
 from logpx.objectives.base import positive, whole
 
@@ -111,44 +111,49 @@ def refine(
     whole("draws", draws, 2)
     positive("rate", rate)
     check_rows(data)
-    _check(model)
-    if truth is None:
-        how: dict[str, Any] = {"seed": seed, "memory": memory}
-        truth = evidence(model, data, **how) if model.marginal is not None else annealed(model, data, **how)
-    P, found, done = math.prod(batch_of(data, slice(0, 1)).x.shape[1:]), [], 0
-    size = rows_of_a_tile(P, JUDGES)
+    found, done, size = [], 0, rows_of_a_tile(math.prod(batch_of(data, slice(0, 1)).x.shape[1:]), JUDGES)
     with at_rest(model):
         for tile, first in enumerate(range(0, count(data), size)):
             batch = placed(batch_of(data, slice(first, first + size)), model)
-            n, batch = len(batch.x), filled_up(batch, size)
-            rows = _Rows(model, batch, seed * 1_000_003 + tile, max(1, memory // (pair_bytes(model, P) * size)))
+            n, rows = len(batch.x), OwnPosteriors(model, filled_up(batch, size), seed * 1_000_003 + tile, memory)
+            if not rows.density:
+                raise UserError("The grey score is no density, so its bound has no gap to log p(x).")
             found.append(rows.compared(rows.refined(steps, rate), draws)[:, :n].cpu())
             done += n
             if progress:
                 progress(done, count(data))
     elbo, best, noise = torch.cat(found, 1)
     check_finite(elbo + best)
+    if truth is None:
+        how: dict[str, Any] = {"seed": seed, "memory": memory}
+        truth = evidence(model, data, **how) if model.marginal is not None else annealed(model, data, **how)
     return Gap(
         elbo, best, truth.per_point, noise, getattr(truth, "kind", "lower bound"), getattr(truth, "name", "log p(x)")
     )
 
 
-def _check(model: VAE) -> None:
-    if not model.has_evidence or getattr(model.posterior, "is_one_code", False):
-        raise UserError("This model has no q(z|x) that is a density, so there is none to refine.")
+class OwnPosteriors:
+    """A q for each row of one tile, and the noise that belongs to them; params (B, size) are the numbers of these q.
 
+    Raises UserError where q(z|x) is no density whose draws are differentiable in its numbers.
+    """
 
-class _Rows:
-    """One tile of rows and the noise that belongs to it; params (B, size) are the numbers of a q for each row."""
-
-    def __init__(self, model: VAE, batch: Batch, seed: int, at_once: int) -> None:
-        self.model, self.batch, self.seed, self.at_once = model, batch, seed, at_once
+    def __init__(self, model: VAE, batch: Batch, seed: int, memory: int) -> None:
+        self.model, self.batch, self.seed = model, batch, seed
+        self.at_once = draws_at_once(model, batch.x[0].numel(), len(batch.x), memory)
         self.start = model.emit(batch)
         q = model.posterior(self.start)
-        if isinstance(q, OneHots) or not q.has_rsample:
-            raise UserError("Draws of this q(z|x) have no gradient, so it cannot be refined row by row.")
-        if not is_density(model.at(batch, q, q.rsample((1,))).px):
-            raise UserError("The grey score is no density, so its bound has no gap to log p(x).")
+        if not model.has_evidence or isinstance(q, OneHots | Quantised) or not q.has_rsample or q.event_shape == (0,):
+            raise UserError(
+                "Nothing of q(z|x) can be refined here: that takes a prior, and a q(z|x) whose draws follow its numbers "
+                "smoothly, which discrete codes do not."
+            )
+
+    @property
+    def density(self) -> bool:
+        """Whether p(x|z) is one."""
+        q = self.model.posterior(self.start)
+        return is_density(self.model.at(self.batch, q, q.rsample((1,))).px)
 
     def log_w(self, params: Tensor, k: int, noise: int, fixed: bool = False) -> Tensor:
         """log p(x, z)/q(z|x), (k, B): their mean over k is the ELBO. Equal `noise` is equal noise for any params."""

@@ -154,8 +154,8 @@ def _targets(data: KnownData) -> tuple[list[str], list[bool]]:
         return [factor.name for factor in data.factors], [factor.kind != "categorical" for factor in data.factors]
     if data.train.labels is None:
         raise UserError(
-            "Nothing is known of these rows that codes could be compared with: train on a set with factors (sprites) or labels "
-            "(--label)."
+            "Nothing is known of these rows that codes could be compared with: name columns of a table (--factors), or train "
+            "on a set with factors (sprites) or labels (--label)."
         )
     return ["label"], [False]
 

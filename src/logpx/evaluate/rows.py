@@ -20,6 +20,7 @@ class Rows(Protocol):
     def batch(self, index: slice, /) -> Batch: ...
 
 
+CACHED = 2**20  # numbers of a decoder's output that are computed and summed up while a processor's cache holds them
 Points = Tensor | Batch | Rows  # what is evaluated: rows (N, *shape), nan meaning missing; a batch; a split
 
 
@@ -38,6 +39,17 @@ class PerPoint:
         n = len(self.per_point)
         return self.per_point.std().item() / math.sqrt(n) if n > 1 else math.nan
 
+    @property
+    def said(self) -> str:
+        """ "-81.234 +- 0.120 (s.e.) nats per data point"; one point shows no error."""
+        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
+        return f"{self.mean:.3f}{error} nats per data point"
+
+    def head(self, kind: str, name: str) -> dict[str, Any]:
+        """What each summary of an estimate begins with; one point shows no error, which is then nan."""
+        numbers = {"kind": kind, "name": name, "unit": "nats per data point", "value": self.mean}
+        return numbers | {"standard_error": self.standard_error, "points": len(self.per_point)}
+
 
 def weights_error(ess: Tensor, k: int) -> float:
     """Of the mean over n points of log w-bar, of k weights each: its variance is 1/ESS - 1/k to first order; nan for k = 1."""
@@ -45,8 +57,16 @@ def weights_error(ess: Tensor, k: int) -> float:
 
 
 def plain(numbers: dict[str, Any]) -> dict[str, Any]:
-    """Numbers for a JSON object: None in the place of those that are not finite."""
-    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in numbers.items()}
+    """Numbers for a JSON object: None in the place of those that are not finite, however deep they lie."""
+    return {name: _plain(value) for name, value in numbers.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return plain(value)
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def count(data: Points) -> int:
@@ -103,6 +123,11 @@ def check_rows(data: Points) -> None:
     """Raises UserError where there is nothing to evaluate."""
     if count(data) == 0:
         raise UserError("There are no rows to evaluate: this split is empty.")
+
+
+def draws_at_once(model: VAE, P: int, points: int, memory: int) -> int:
+    """How many draws of `points` points, P elements each, are decoded at once: what `memory` bytes hold, and a cache."""
+    return max(1, min(memory // pair_bytes(model, P), CACHED // P) // points)
 
 
 def pair_bytes(model: VAE, P: int) -> int:

@@ -22,11 +22,13 @@ from logpx.evaluate.importance import (
     log_weights,
     tile_rows,
 )
-from logpx.evaluate.regret import refined
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, pair_bytes, placed
+from logpx.evaluate.refine import OwnPosteriors
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
+
+RATE, DRAWS = 0.1, 256  # of the likelihood regret: Adam's first step; draws of z, of equal noise, by which it is told
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,7 @@ class Scores:
         whole = Evidence(self.log_px, self.kind, self.dims.mean().item())
         means = {name: t.mean().item() for name, t in self.columns().items() if t is not None and name != "log_px"}
         numbers = {"log_px": whole.mean, "standard_error": whole.standard_error, **means}
-        finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-        return {"kind": self.kind, "unit": "nats", "rows": len(self.log_px), **finite}
+        return plain({"kind": self.kind, "unit": "nats", "rows": len(self.log_px), **numbers})
 
 
 def scores(
@@ -125,7 +126,7 @@ def scores(
     samples    k of L_k, and the draws of the ELBO.
     first      the position of data's first row in the whole that it is a piece of: a multiple of `rows_of_a_tile`.
     reference  rows that tell what is typical.
-    regret     steps of `regret.refined`, 0 for no likelihood regret: max_tau ELBO(x; tau, theta) - ELBO(x; phi, theta), phi
+    regret     steps of Adam as in `refine`, 0 for no likelihood regret: max_tau ELBO(x; tau, theta) - ELBO(x; phi, theta), phi
                the encoder's and theta the decoder's weights (Xiao, Yan & Amit 2020, arXiv:2003.02977). The paper optimises
                the encoder's weights for each x; here tau are the numbers that the encoder emits for the row, so that all
                rows are optimised at once, and 0 says that the encoder could not have done better for it.
@@ -177,11 +178,10 @@ def _tile(
             found["elbo"] = found["log_px"]
         else:
             k = 1 if _is_one_code(model) else k
-            at_once = max(1, memory // pair_bytes(model, P) // rows)
-            log_w, density = log_weights(model, tile, k, seed, at_once)
+            log_w, density = log_weights(model, tile, k, seed, draws_at_once(model, P, rows, memory))
             kind, found = kind or ("lower bound" if density else "score"), _by_weights(model, log_w) | found
-    if regret:
-        found["regret"] = refined(model, tile, steps=regret, seed=seed, memory=memory).gain
+        if regret:
+            found["regret"] = _regret(model, tile, regret, seed, memory)
     found["dims"] = torch.full((rows,), P) if tile.observed is None else tile.observed.flatten(1).sum(1)
     found = {name: value[:n].double().cpu() for name, value in found.items()}
     _check_finite(found["log_px"], first)
@@ -211,6 +211,13 @@ def _by_weights(model: VAE, log_w: Tensor) -> dict[str, Tensor]:
     ess = effective_sample_size(log_w)
     error = (1 / ess - 1 / k).clamp_min(0).sqrt() if k > 1 else torch.full_like(ess, math.nan)
     return found | {"error": error} | ({} if model.marginal else {"ess": ess})
+
+
+def _regret(model: VAE, tile: Batch, steps: int, seed: int, memory: int) -> Tensor:
+    """What a q of each row's own gains over the encoder's, (B,), in expectation never more than the best one would."""
+    rows = OwnPosteriors(model, tile, seed, memory)
+    own, best, _ = rows.compared(rows.refined(steps, RATE), DRAWS)
+    return best - own
 
 
 def _is_one_code(model: VAE) -> bool:

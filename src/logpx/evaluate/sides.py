@@ -7,7 +7,7 @@ from typing import Any
 
 from logpx.evaluate.annealed import Annealed, annealed, check_annealable
 from logpx.evaluate.importance import Evidence, Progress, evidence
-from logpx.evaluate.rows import PerPoint, Points, batch_of
+from logpx.evaluate.rows import PerPoint, Points, batch_of, plain
 from logpx.evaluate.sandwich import Sandwich, sandwich
 from logpx.evaluate.upper import ChiSquare, chi_square
 from logpx.model import VAE
@@ -50,15 +50,16 @@ class BothSides:
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a JSON object."""
-        return {
+        numbers = {
             "rows": len(self.lower.per_point),
             "rise": self.rise.mean,
-            "rise_standard_error": None if math.isnan(self.rise.standard_error) else self.rise.standard_error,
+            "rise_standard_error": self.rise.standard_error,
             "evidence": self.evidence.summary(),
             "lower": self.lower.summary(),
             "upper": self.upper.summary(),
             "simulated": self.simulated.summary(),
         }
+        return plain(numbers)
 
 
 def both_sides(

@@ -1,6 +1,5 @@
 """The chi-square upper bound on log p(x), by sampling (floor 5)."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,15 +57,9 @@ class ChiSquare(PerPoint):
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a table or a JSON object."""
-        numbers = {
-            "kind": self.kind,
-            "name": self.name,
-            "unit": "nats per data point",
-            "value": self.mean,
-            "standard_error": self.standard_error,
+        numbers = self.head(self.kind, self.name) | {
             "monte_carlo_error": self.monte_carlo_error,
             "samples": self.samples,
-            "points": len(self.per_point),
             "ess": self.ess.mean().item(),
             "khat": self.khat.nanmedian().item(),
             "trusted": self.trusted.double().mean().item(),
@@ -75,8 +68,7 @@ class ChiSquare(PerPoint):
         return plain(numbers)
 
     def __str__(self) -> str:
-        error = "" if math.isnan(self.standard_error) else f" +- {self.standard_error:.3f} (s.e.)"
-        return f"{self.name} = {self.mean:.3f}{error} nats per data point, {self.kind}"
+        return f"{self.name} = {self.said}, {self.kind}"
 
 
 def chi_square(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
-from logpx.distributions import BernoulliLogits, ContinuousBernoulli, GreyScore
+from logpx.distributions import BernoulliLogits, BernoulliPixels, ContinuousBernoulli, GreyScore
 
 Shape = tuple[int, ...]
 
@@ -15,6 +15,7 @@ class _Pixelwise(nn.Module):
 
     size = 1
     law: Callable[..., Distribution]
+    all_of: Callable[..., Distribution] = Independent
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -22,19 +23,19 @@ class _Pixelwise(nn.Module):
 
     def forward(self, h: Tensor) -> Distribution:
         (logits,) = h.unbind(-1 - len(self.shape))
-        return Independent(self.law(logits, validate_args=False), len(self.shape), validate_args=False)
+        return self.all_of(self.law(logits, validate_args=False), len(self.shape), validate_args=False)
 
 
 class Bernoulli(_Pixelwise):
     """log p(x|z) = sum_i x_i a_i - softplus(a_i) for x in {0, 1}, a the decoder's logits."""
 
-    law, support = BernoulliLogits, constraints.boolean
+    law, all_of, support = BernoulliLogits, BernoulliPixels, constraints.boolean
 
 
 class Grey(_Pixelwise):
     """The Bernoulli formula read at grey pixels x in [0, 1]: minus the summed cross-entropy, a score and no density."""
 
-    law, support = GreyScore, constraints.unit_interval
+    law, all_of, support = GreyScore, BernoulliPixels, constraints.unit_interval
 
 
 class ContinuousBernoulliPixels(_Pixelwise):

@@ -22,6 +22,7 @@ from logpx.maths.kernels import (
 from logpx.maths.special import (
     LOG_2PI,
     bernoulli_log_prob,
+    bernoulli_log_prob_of_all,
     bessel_ratio,
     continuous_bernoulli_icdf,
     continuous_bernoulli_log_norm,
@@ -37,6 +38,7 @@ __all__ = [
     "SCALES",
     "Kernel",
     "bernoulli_log_prob",
+    "bernoulli_log_prob_of_all",
     "bessel_ratio",
     "continuous_bernoulli_icdf",
     "continuous_bernoulli_log_norm",

@@ -40,6 +40,22 @@ def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
     return x * logits - F.softplus(logits, threshold=40)  # torch's own threshold of 20 drops 2e-9 nats
 
 
+def bernoulli_log_prob_of_all(x: Tensor, logits: Tensor, dims: int) -> Tensor:
+    """sum x a - softplus(a) over the last `dims` dimensions, faster where no gradient is needed.
+
+    softplus(a) = max(a, 0) - log sigmoid(|a|), and sigmoid(|a|) lies in [1/2, 1]: 64 of them multiplied are at least 2^-64,
+    so one logarithm serves them all. A CPU computes a sigmoid four times as fast as a softplus.
+    """
+    t = logits.clamp_min(0).neg_()
+    linear = t.addcmul_(x.expand_as(logits), logits).flatten(-dims).sum(-1)
+    s = (
+        torch.abs(logits, out=t).sigmoid_().flatten(-dims)
+    )  # in the same memory: fresh pages cost as much as the arithmetic
+    whole = s.shape[-1] // 64 * 64
+    products = s[..., :whole].unflatten(-1, (-1, 64)).prod(-1)
+    return linear + products.log_().sum(-1) + s[..., whole:].log().sum(-1)
+
+
 # --- continuous Bernoulli (Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845), in its logit a -------------------------
 # With l = sigmoid(a) the normaliser 2 artanh(1 - 2l)/(1 - 2l) is a / tanh(a/2): no cancellation is left except at
 # a = 0, where a series takes over. torch's own law works in l, which float32 rounds to 1 from a = 17 on.

@@ -67,8 +67,7 @@ def vq_vae(
     width: numbers in a code
     stages: codebooks of residual
     levels: of each number in a code of fsq; their product is K
-    grid: rows of the grid of codes, which must divide the image; a quarter of its side (at most 8) if it is not given. Of a
-    table, its tokens, else 4
+    grid: rows of the grid of codes, a divisor of the image's (else a quarter of them, at most 8); tokens of a table (else 4)
     beta: weight of the commitment |z_e - sg[z_q]|^2
     learning: of the codes, by a moving average (ema) or by gradient
     decay: g of the moving average

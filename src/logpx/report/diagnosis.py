@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from logpx.doctor import EPS, Examination, Finding, examine, findings, prescribed
+from logpx.doctor import EPS, Examination, Finding, beside, command_of, examine, findings
 from logpx.errors import UserError
-from logpx.recipes import command
 from logpx.report import charts
 from logpx.report.charts import Axis
 from logpx.report.page import Picture, Section, figure, lede, number, side_by_side
@@ -26,7 +25,7 @@ def diagnosis(s: Subject) -> Section | None:
     html = lede(_verdict(e, sick)) + "".join(f"<p>{escape(f.says)}</p>\n" for f in found)
     html += _remedy(s, sick)
     shown = [p for p in (_collapse(e), _spectrum(e)) if p]
-    html += side_by_side([figure(p, caption) for p, caption in shown])
+    html += side_by_side([figure(p, caption) for p, caption in shown], "narrow" if len(shown) == 1 else "")
     return Section("Diagnosis", html, tuple(p for p, _ in shown))
 
 
@@ -48,10 +47,9 @@ def _remedy(s: Subject, sick: list[Finding]) -> str:
     """The first remedy, and the line that trains it."""
     if not sick or (remedy := sick[0].remedy) is None:
         return ""
+    line = command_of(s.run, remedy, beside(s.run.folder) if s.run.folder else None)
     html = f"<p>Remedy: {escape(remedy.says)}.</p>\n"
-    if s.run.info.get("recipe") is None or (line := command(prescribed(s.run, remedy))) is None:
-        return html
-    return html + f"<pre><code>{escape(line)}</code></pre>\n"
+    return html + f"<pre><code>{escape(line)}</code></pre>\n" if line else html
 
 
 # --- pictures ----------------------------------------------------------------------------------------------------------
