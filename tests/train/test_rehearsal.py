@@ -1,5 +1,6 @@
 """The rehearsal: the faster way where that is right, the sure one where it is not, neither where both are wrong."""
 
+import warnings
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ def rows() -> Tensor:
 
 
 def members(recipe: str = "vae", objective: Any = None, n: int = 2, **options: Any) -> list[Member]:
-    data = from_array(rows().numpy())
+    x = rows() if "likelihood" not in options else (rows() > 0).float()
+    data = from_array(x.numpy())
     made = []
     for seed in range(n):
         sizes = {"hidden": (8,)} | ({} if recipe == "dvae" else {"latent": 2})
@@ -39,6 +41,7 @@ def members(recipe: str = "vae", objective: Any = None, n: int = 2, **options: A
         ("vae", {}, How(inside=False, scores=True)),
         ("iwae", {"samples": 3, "gradient": "plain"}, How(inside=False, scores=True)),
         ("iwae", {"samples": 3, "gradient": "dreg"}, How(inside=True, scores=True)),
+        ("vae", {"likelihood": "bernoulli"}, How(inside=False, scores=True)),  # it scores in place, without gradients
         ("dvae", {}, How(inside=False, scores=True)),
     ],
 )
@@ -101,6 +104,20 @@ def test_steps_that_raise_are_a_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(group.Stacked, "gradients", refuse)
     assert how_at_once(members()) == "their steps cannot be vectorised (something about)"
+
+
+class Slowly(ELBO):
+    """It needs an operation that vmap does one model after another."""
+
+    def forward(self, model: Any, batch: Any) -> Step:
+        loss, terms = super().forward(model, batch)
+        return Step(loss + 0 * torch.zeros_like(batch.x).addcmul_(batch.x, batch.x).sum(), terms)
+
+
+def test_what_vmap_does_slowly_is_done_alone() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "cannot be vectorised" in str(how_at_once(members(objective=Slowly)))
 
 
 def test_scores_that_raise_are_asked_alone(monkeypatch: pytest.MonkeyPatch) -> None:

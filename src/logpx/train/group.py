@@ -165,7 +165,10 @@ class Group:
         for judge, loop in zip(self.judges, self.loops, strict=True):
             judge.generator.manual_seed(loop.settings["seed"])
         names, recorded, sizes = [], [], []
-        with at_rest(first.model):
+        with (
+            at_rest(first.model),
+            torch.enable_grad(),
+        ):  # nothing here has one; but no_grad allows what vmap does not take
             for start in range(0, len(rows), 1000):
                 batch = placed(batch_of(rows, slice(start, start + 1000)), first.model)
                 terms = self.stacked.terms(batch, self.judges)

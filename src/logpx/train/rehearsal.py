@@ -5,6 +5,9 @@ have moved, and what they reported, must be the same to rounding.
 """
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 
@@ -51,7 +54,8 @@ def _rehearse(members: list[Member], inside: bool) -> str | None:
     """Three steps of copies, alone and at once: the same, or a sentence why not."""
     try:
         alone = [_alone(_copy(member)) for member in members]
-        at_once = _at_once(_copies(members), inside)
+        with _no_slow_path():
+            at_once = _at_once(_copies(members), inside)
     except Exception as error:  # whatever vmap does not take: the run's own loop takes it
         return f"their steps cannot be vectorised ({_in_short(error)})"
     rates = [member.loop.training.learning_rate for member in members]
@@ -63,11 +67,20 @@ def _score_alike(members: list[Member]) -> bool:
     """Whether held-out rows give the same terms at once as one after another; where they do not, they are asked alone."""
     group = Group(_copies(members), How(scores=True))
     try:
-        at_once = group.held_out()
+        with _no_slow_path():
+            at_once = group.held_out()
     except Exception:  # evaluation may draw otherwise than training does (one-hot draws, say)
         return False
     alone = [member.loop.score_held_out() for member, its in zip(group.members, at_once, strict=True) if its]
     return all(_agree(_numbers(a), _numbers(b), 0.0) for a, b in zip(alone, filter(None, at_once), strict=True))
+
+
+@contextmanager
+def _no_slow_path() -> Iterator[None]:
+    """An operation that vmap would do model by model, with a warning, counts as one that it does not take."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="There is a performance drop")
+        yield
 
 
 def _in_short(error: Exception) -> str:
