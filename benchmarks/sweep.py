@@ -1,6 +1,6 @@
 """A sweep at once beside the same models one after another, in turn in one run: A B B A A B ...
 
-    python benchmarks/sweep.py --data digits --hidden 64 --latent 8 --models 16 --epochs 50 --rounds 4
+    python benchmarks/sweep.py --data digits --hidden 32 --latent 8 --models 16 --epochs 50 --rounds 4
 
 beta_vae with four betas and as many seeds as make up the number of models, batch 128, Adam, float32. Both sides build the
 models, check them, train them and score held-out rows after every epoch; with --keep both also save every epoch of every run.
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--worker", choices=("at once", "one after another"), help="one side alone, in this process")
     parser.add_argument("--data", default="digits")
     parser.add_argument("--protocol", default="grey", help="grey, or dynamic, where each model draws its own pixels")
-    parser.add_argument("--hidden", default="64", help="widths, such as 64 or 64x32")
+    parser.add_argument("--hidden", default="32", help="widths, such as 32 or 64x32")
     parser.add_argument("--keep", action="store_true", help="save every epoch of every run")
     for name, value in {"latent": 8, "models": 16, "epochs": 50, "batch": 128, "threads": 1, "rounds": 4}.items():
         parser.add_argument(f"--{name}", type=int, default=value)

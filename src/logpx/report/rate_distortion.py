@@ -32,8 +32,8 @@ def picture(rows: Sequence[Row]) -> Picture | None:
     if len(placed) < 2:
         return None
     curves = curves_of(placed)
-    x = Axis(*_range([row["kl"] for row in placed]), 56, 620)
-    y = Axis(*_range([row["reconstruction"] for row in placed]), 380, 30)
+    x = Axis(*_range(placed, "kl"), 56, 620)
+    y = Axis(*_range(placed, "reconstruction"), 380, 30)
     word = "score" if placed[0].get("kind") == "score" else "ELBO"
     body = charts.left_axis(y, x) + charts.bottom_axis(x, y) + _equal_bounds(x, y, word)
     body += text(0, 13, "reconstruction −E log p(x|z), nats", "name") + text(620, 412, "KL (rate), nats", "name end")
@@ -49,9 +49,11 @@ def _ends(rows: Sequence[Row], name: str) -> str:
     return f"{number(min(values))} to {number(max(values))}"
 
 
-def _range(values: list[float]) -> Range:
-    room = 0.08 * max(max(values) - min(values), 0.02 * abs(max(values)), 1e-6)
-    return min(values) - room, max(values) + room
+def _range(rows: Sequence[Row], name: str) -> Range:
+    """All values with their error bars, and a little room."""
+    ends = [row[name] + sign * (row.get(f"{name}_error") or 0.0) for row in rows for sign in (-1, 1)]
+    room = 0.06 * max(max(ends) - min(ends), 0.02 * abs(max(ends)), 1e-6)
+    return min(ends) - room, max(ends) + room
 
 
 # --- which points belong together -------------------------------------------------------------------------------------
