@@ -77,7 +77,19 @@ def assert_one_sentence(line: str, capsys: pytest.CaptureFixture, folder: Path, 
 
 
 def test_the_verbs_are_frozen() -> None:
-    assert cli.VERBS == ("list", "show", "train", "evaluate", "doctor", "score", "sample", "impute", "report", "verify")
+    assert cli.VERBS == (
+        "list",
+        "show",
+        "train",
+        "sweep",
+        "evaluate",
+        "doctor",
+        "score",
+        "sample",
+        "impute",
+        "report",
+        "verify",
+    )
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
     assert sorted(commands) == sorted(cli.VERBS)
 

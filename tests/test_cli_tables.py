@@ -13,7 +13,7 @@ from command_line import refused, run
 from logpx import recipes
 from logpx.cli.main import in_flags
 from logpx.cli.results import terms_in_words
-from logpx.cli.train import _help_of, _load
+from logpx.cli.train import help_of, load_data
 from logpx.data import Data, load
 from logpx.train.dry_run import dry_run
 
@@ -221,7 +221,7 @@ def some_rows(source: str, likelihood: str, context: str | None) -> Data:
         "data": source,
         "context": context,
     }
-    data = _load(given, likelihood)
+    data = load_data(given, likelihood)
     few = {
         name: replace(
             split, rows=split.rows[::100], labels=None, context=None if context is None else split.context[::100]
@@ -236,7 +236,7 @@ def some_rows(source: str, likelihood: str, context: str | None) -> Data:
 def test_the_example_in_the_help_is_one_that_the_recipe_takes(name: str) -> None:
     """Built and tried on two rows; solvers take their first step on one row of a hundred."""
     row = recipes.RECIPES[name]
-    example = (_help_of(row).rpartition("Example: logpx train ")[2]).split()
+    example = (help_of(row).rpartition("Example: logpx train ")[2]).split()
     assert example[0] == name
     method_options = {option: p.default for option, p in row.options.items()}
     data = some_rows(example[1], method_options.get("likelihood", "gaussian"), "label" if row.conditional else None)

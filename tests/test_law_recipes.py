@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from logpx import recipes
-from logpx.cli.train import _option, _train_options
+from logpx.cli.train import _option, train_options
 from logpx.data import Data, from_array
 from logpx.data.language import sentences
 from logpx.doctor import examine, findings
@@ -66,7 +66,7 @@ def test_every_option_has_a_meaning_a_default_and_a_place_on_the_command_line(na
     row = RECIPES[name]
     text, meanings = row.text
     assert meanings.keys() == row.options.keys()
-    assert not set(row.options) & set(inspect.signature(_train_options).parameters)
+    assert not set(row.options) & set(inspect.signature(train_options).parameters)
     for parameter in row.options.values():
         assert parameter.default is not inspect.Parameter.empty
         _option(parameter)

@@ -24,7 +24,7 @@ def small(encoder_steps=4, **options):
     return recipes.aggressive_vae(data(), latent=2, hidden=(6,), encoder_steps=encoder_steps, **options)
 
 
-class Watched(loop._Loop):
+class Watched(loop.Loop):
     """Notes before each step which parts it moved, as (encoder moved, decoder moved)."""
 
     moved: list[tuple[bool, bool]]
@@ -41,7 +41,7 @@ class Watched(loop._Loop):
 @pytest.fixture
 def moved(monkeypatch):
     found = Watched.moved = []
-    monkeypatch.setattr(loop, "_Loop", Watched)
+    monkeypatch.setattr(loop, "Loop", Watched)
     return found
 
 
@@ -72,7 +72,7 @@ def test_the_inner_loop_ends_when_fifteen_steps_lower_the_loss_no_more(moved, mo
         terms = Watched._move(self, batch, **who)
         return terms | {"loss": torch.tensor(next(means))} if who.get("only") else terms
 
-    monkeypatch.setattr(loop, "_Loop", type("Told", (Watched,), {"_move": told}))
+    monkeypatch.setattr(loop, "Loop", type("Told", (Watched,), {"_move": told}))
     fit(small(99), data(), epochs=1, batch_size=90, show=False)
     assert moved == [(True, False)] * 45 + [(False, True)]
 
@@ -95,7 +95,7 @@ def test_the_posteriors_own_weights_move_with_the_encoder():
     model.posterior = Scaled(model.posterior)
     kept = []
 
-    class Spy(loop._Loop):
+    class Spy(loop.Loop):
         def _move(self, batch, **who):
             before = self.model.posterior.scale.item()
             terms = super()._move(batch, **who)
@@ -103,7 +103,7 @@ def test_the_posteriors_own_weights_move_with_the_encoder():
             return terms
 
     monkey = pytest.MonkeyPatch()
-    monkey.setattr(loop, "_Loop", Spy)
+    monkey.setattr(loop, "Loop", Spy)
     try:
         fit(Method(model, ELBO(), Training(encoder_steps=4)), data(), epochs=1, batch_size=90, show=False)
     finally:

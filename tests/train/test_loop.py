@@ -365,10 +365,10 @@ def test_each_player_is_clipped_by_itself() -> None:
 
     def gradients(clip: float | None) -> list[Tensor]:
         method = small(numbers(), "aae", critic=(8,), sigma=1.0)
-        run = loop._Loop(
+        run = loop.Loop(
             replace(method, training=Training(batch_size=16, clip=clip)),
             from_array(numbers()),
-            {"seed": 0},
+            {"seed": 0, "precision": "float32"},
             Reporter(),
         )
         run.evaluate_objective = run.objective

@@ -39,13 +39,13 @@ def table(rows: list[tuple[str, ...]]) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def progress(label: str) -> Callable[[int, int], None] | None:
+def progress(label: str, unit: str = "points") -> Callable[[int, int], None] | None:
     """A counter on a terminal, rewritten in place; nothing where no one watches."""
     if not sys.stderr.isatty():
         return None
 
     def tell(done: int, total: int) -> None:
         end = "\r" if done < total else "\r\033[K"
-        print(f"\r{label}: {done:,} of {total:,} points", end=end, file=sys.stderr, flush=True)
+        print(f"\r{label}: {done:,} of {total:,} {unit}", end=end, file=sys.stderr, flush=True)
 
     return tell

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -39,8 +40,14 @@ class RecipeGroup(TyperGroup):
 
         row = find(cmd_name)
         one = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=app.info.context_settings)
-        one.command(row.name, help=_help_of(row), short_help=row.title)(_train_command(row))
+        one.command(row.name, help=self.help_of(row), short_help=row.title)(self.command(row))
         return typer.main.get_command(one)
+
+    def help_of(self, row: "Recipe") -> str:
+        return help_of(row)
+
+    def command(self, row: "Recipe") -> Callable[..., None]:
+        return _train_command(row)
 
 
 app.add_typer(
@@ -50,14 +57,14 @@ app.add_typer(
 )
 
 
-def _help_of(row: "Recipe") -> str:
+def help_of(row: "Recipe", verb: str = "train", more: str = "") -> str:
     """The recipe's docstring with an example; \\b keeps its lines as they are."""
     text, _ = row.text
-    example = f"Example: logpx train {row.name} {EXAMPLES.get(row.name, 'mnist')}"
+    example = f"Example: logpx {verb} {row.name} {EXAMPLES.get(row.name, 'mnist')}{more}"
     return "\n\n".join(f"\b\n{paragraph}" for paragraph in [*text.split("\n\n"), example])
 
 
-def _train_options(
+def train_options(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A named set (logpx list), a file, or a folder of images.")
     ],
@@ -115,22 +122,29 @@ def _train_options(
 
 
 def _train_command(row: "Recipe") -> Callable[..., None]:
-    """A function whose signature is the recipe's options followed by the shared ones: typer reads nothing else."""
-    shared = list(inspect.signature(_train_options).parameters.values())
+    shared = list(inspect.signature(train_options).parameters.values())
+    return command_of(row, shared, partial(_train, row))
+
+
+def command_of(
+    row: "Recipe", shared: list[inspect.Parameter], act: Callable[[dict[str, Any], dict[str, Any]], None]
+) -> Callable[..., None]:
+    """A function whose signature is the recipe's options followed by the shared ones: typer reads nothing else.
+
+    `act` is called with the recipe's options and with the shared ones.
+    """
     names = {p.name for p in shared}
-    assert not names & row.options.keys(), (
-        f"{row.name} has an option that training has too: {names & row.options.keys()}"
-    )
+    assert not names & row.options.keys(), f"{row.name} has an option of the verb's: {names & row.options.keys()}"
     either = inspect.Parameter.POSITIONAL_OR_KEYWORD
     _, meaning = row.text
     own = [
-        p.replace(kind=either, annotation=_option(p, meaning.get(p.name)), default=_default(p))
+        p.replace(kind=either, annotation=_option(p, meaning.get(p.name)), default=default_of(p))
         for p in row.options.values()
     ]
 
     def command(**given: Any) -> None:
         options = {name: value for name, value in given.items() if name in row.options}
-        _train(row, options, {name: value for name, value in given.items() if name in names})
+        act(options, {name: value for name, value in given.items() if name in names})
 
     signature = inspect.Signature([shared[0], *own, *shared[1:]])
     command.__signature__ = signature  # type: ignore[attr-defined]
@@ -156,13 +170,13 @@ def _spelled(kind: Any) -> str:
     return "|".join(str(name) for names in parts for name in names if name != "NONETYPE")
 
 
-def _default(p: inspect.Parameter) -> Any:
+def default_of(p: inspect.Parameter) -> Any:
     if isinstance(p.default, tuple):
         return ",".join(map(str, p.default))
     return p.default if isinstance(p.default, int | float | bool | str | None) else str(p.default)
 
 
-def _typed(row: "Recipe", options: dict[str, Any]) -> dict[str, Any]:
+def typed(row: "Recipe", options: dict[str, Any]) -> dict[str, Any]:
     """Text such as 400,200 back to a tuple; everything else is checked by the recipe itself."""
     tuples = {name for name, p in row.options.items() if p.annotation == tuple[int, ...]}
     return {name: _integers(name, value) if name in tuples else _number(value) for name, value in options.items()}
@@ -187,15 +201,15 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     """Load, build, fit, evaluate, report: the whole of `logpx train`."""
     from logpx.train import fit
 
-    options = _typed(row, options)
+    options = typed(row, options)
     given["kind"] = given["kind"] or row.kind
     given["context"] = given["context"] or ("label" if row.conditional else None)
-    data = _load(given, options.get("likelihood", "gaussian"))
-    out = given["out"] or _free_folder(row.name, data, given["resume"])
+    data = load_data(given, options.get("likelihood", "gaussian"))
+    out = given["out"] or free_folder(row.name, data, given["resume"])
     names = "epochs batch_size learning_rate schedule optimizer clip patience seed device precision compile threads"
     passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
     method = row.build(data, seed=given["seed"], **options)
-    with _resumable(sys.argv[1:], out):
+    with resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)
     split = data.judge
     found = judged(run, getattr(data, split), show=not given["quiet"], samples=given["evidence_samples"])
@@ -203,7 +217,8 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     _announce(run, split, found, page, given["as_json"])
 
 
-def _load(given: dict[str, Any], likelihood: str) -> "Data":
+def load_data(given: dict[str, Any], likelihood: str) -> "Data":
+    """The data that the options name; a picture's protocol is that of the likelihood, unless it is given."""
     from logpx.data import PICTURES, load
     from logpx.likelihoods import PROTOCOL
 
@@ -225,7 +240,7 @@ def _share(name: str, text: str | None) -> float | int | None:
         raise UserError(f"--{flag} is {text!r}: give a fraction such as 0.1 or a number of rows.") from None
 
 
-def _free_folder(recipe: str, data: "Data", resume: bool) -> Path:
+def free_folder(recipe: str, data: "Data", resume: bool) -> Path:
     """runs/vae-mnist, or the first of runs/vae-mnist-2, -3, ... that does not exist."""
     stem = f"{recipe}-{Path(data.name).stem}".lower().replace(" ", "-")
     if resume:
@@ -235,12 +250,12 @@ def _free_folder(recipe: str, data: "Data", resume: bool) -> Path:
 
 
 @contextmanager
-def _resumable(arguments: list[str], out: Path) -> Any:
-    """Ctrl-C in the middle of training says how to go on; what was saved stays."""
+def resumable(arguments: list[str], out: Path, kept: str = "state/state.safetensors") -> Any:
+    """Ctrl-C in the middle of training says how to go on, once the file `kept` is there; what was saved stays."""
     try:
         yield
     except KeyboardInterrupt:
-        if not (out / "state" / "state.safetensors").exists():
+        if not (out / kept).exists():
             raise
         again = [a for a in arguments if a not in ("--resume", "--force")]
         again += [] if any(a == "--out" or a.startswith("--out=") for a in again) else ["--out", str(out)]

@@ -15,6 +15,7 @@ from logpx.evaluate.collapse import (
 from logpx.evaluate.curve import Curve
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
+from logpx.evaluate.rate import RateDistortion, rate_distortion
 from logpx.evaluate.refine import Gap, refine
 from logpx.evaluate.representation import Representation, representation
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, plain, private_randomness
@@ -37,6 +38,7 @@ __all__ = [
     "Gap",
     "Points",
     "Progress",
+    "RateDistortion",
     "Reference",
     "Representation",
     "Resemblance",
@@ -62,6 +64,7 @@ __all__ = [
     "placed",
     "plain",
     "private_randomness",
+    "rate_distortion",
     "refine",
     "representation",
     "resemblance",

@@ -124,6 +124,7 @@ class Weight(nn.Module):
     Raises UserError, by `name`, for a number that is not finite.
     """
 
+    outside_the_step = ("schedule",)  # models that differ in it alone may take their steps at once
     now: Tensor
     step: Tensor
 
@@ -203,6 +204,8 @@ class Sum(Objective):
 
     Terms that need the same number of samples share one draw; one that changes the gradients reaching z has its own.
     """
+
+    outside_the_step = ("_scalars",)  # a step reads `weights`
 
     def __init__(self, parts: list[tuple[Scalar, Objective]]) -> None:
         super().__init__()

@@ -3,5 +3,6 @@
 from logpx.train.loop import fit
 from logpx.train.method import Method, Second, Training
 from logpx.train.run import Run
+from logpx.train.sweep import sweep
 
-__all__ = ["Method", "Run", "Second", "Training", "fit"]
+__all__ = ["Method", "Run", "Second", "Training", "fit", "sweep"]

@@ -12,7 +12,7 @@ FILE = "evaluation.json"
 
 def keep_evaluation(folder: Path, found: dict[str, Any]) -> Path:
     """Writes evaluation.json into a run folder, whole or not at all; returns its path."""
-    text = json.dumps({"weights": _checksum(folder)} | found, indent=2)
+    text = json.dumps({"weights": weights_checksum(folder)} | found, indent=2)
     write_atomically(folder / FILE, lambda beside: beside.write_text(text + "\n") and None)
     return folder / FILE
 
@@ -23,11 +23,12 @@ def kept_evaluation(folder: Path | None) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads((folder / FILE).read_text())
-        return found if found["weights"] == _checksum(folder) else None
+        return found if found["weights"] == weights_checksum(folder) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _checksum(folder: Path) -> str:
+def weights_checksum(folder: Path) -> str:
+    """Of a run's weights: what was found with them holds as long as this does."""
     with (folder / "weights.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

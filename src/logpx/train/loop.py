@@ -27,7 +27,7 @@ from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_o
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
 from logpx.train.method import Act, Method, Optimizer, Schedule
-from logpx.train.optimizer import Together, adam, muon, paces
+from logpx.train.optimizer import Together, adam, follow_cosine, muon, paces
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 
@@ -63,7 +63,7 @@ def fit(
     Raises UserError for parts, data or settings that do not fit, and for a loss that stops being finite: it names the
     step and the terms, and the last good state stays on disk.
     """
-    _check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
+    check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "patience": patience}
@@ -76,7 +76,7 @@ def fit(
     with arithmetic(place, precision, threads, seed):
         settings = {"seed": seed, "device": str(place), "precision": precision, "compile": compile}
         settings |= {"save_every": save_every}
-        loop = _Loop(method, data, settings, says)
+        loop = Loop(method, data, settings, says)
         loop.open(out, resume=resume, force=force)
         try:
             return loop.run_to_the_end()
@@ -87,7 +87,7 @@ def fit(
             says.stop()
 
 
-def _check_settings(*, precision: str, compile: str, threads: int | None, save_every: int) -> None:
+def check_settings(*, precision: str, compile: str, threads: int | None, save_every: int) -> None:
     """Raises UserError for what a type checker would have refused."""
     for name, value, known in (("precision", precision, get_args(Precision)), ("compile", compile, get_args(Compile))):
         if value not in known:
@@ -97,8 +97,8 @@ def _check_settings(*, precision: str, compile: str, threads: int | None, save_e
             raise UserError(f"{name} is {count}: it must be a positive number.")
 
 
-class _Loop:
-    """The state of one run while it trains; `fit` is its only user."""
+class Loop:
+    """The state of one run while it trains. `fit` runs one; `sweep` may run several whose steps it takes at once."""
 
     def __init__(self, method: Method, data: Data, settings: dict[str, Any], says: Reporter) -> None:
         self.method, self.model, self.objective = method, method.model, method.objective
@@ -122,6 +122,7 @@ class _Loop:
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
         self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
+        self.evaluate_objective: Callable[..., Step] = self.objective
         self.narrow = Bfloat16(self.model.networks() if settings["precision"] == "bfloat16" else [], like.device)
         self.paces = paces((self.model, self.objective))
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
@@ -144,8 +145,11 @@ class _Loop:
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 
-    def open(self, out: str | Path | None, *, resume: bool, force: bool) -> None:
-        """Checks everything that can be checked before the first step, then makes or reopens the folder."""
+    def open(self, out: str | Path | None, *, resume: bool, force: bool, rows: bool = True) -> None:
+        """Checks everything that can be checked before the first step, then makes or reopens the folder.
+
+        `rows` False leaves out that each row has a probability: it was seen of another model of the same likelihood.
+        """
         self.info: dict[str, Any] = {
             "recipe": self.method.recipe,
             "options": self.method.options,
@@ -155,7 +159,7 @@ class _Loop:
             "machine": machine(),
         }
         self.run = Run(self.method, self.info)
-        self.info["kl"] = dry_run(self.method, self.data)
+        self.info["kl"] = dry_run(self.method, self.data, rows=rows)
         if resume:
             if out is None:
                 raise UserError("There is nothing to resume without a run folder: name it with `out`.")
@@ -173,6 +177,12 @@ class _Loop:
         """Removes the folder of a run that failed before its first epoch ended: there is nothing in it."""
         if self.folder and not self.run.rows:
             shutil.rmtree(self.folder.path)
+
+    def set_aside(self, why: str) -> None:
+        """Writes down that this run goes no further, while others of a sweep do."""
+        self.info |= {"status": "stopped", "why": why}
+        if self.folder and self.folder.path.exists():
+            self._write_info("stopped")
 
     def _say_what_will_happen(self) -> None:
         steps, ends = self.steps, self.objective.ends()
@@ -192,20 +202,29 @@ class _Loop:
         self.info["compiled"] = compiled
         if why_not:
             self.says.note(why_not)
-        function: Callable[..., Step] = self.objective
-        self.evaluate_objective = torch.compile(function, fullgraph=True) if compiled else function
+        if compiled:
+            self.evaluate_objective = torch.compile(self.evaluate_objective, fullgraph=True)
 
     def run_to_the_end(self) -> Run:
         """Epoch after epoch, from wherever the run stands; returns with the best weights in the model, at rest."""
+        self.begin()
+        for terms, seconds in self._solved() if self.method.solve else self._epochs():
+            self.close_epoch(terms, seconds)
+            if self.out_of_patience():
+                break
+        return self.end()
+
+    def begin(self) -> None:
+        """What comes before the first epoch, or before the first one after a resumption."""
         self.says.start(self.training.epochs, self.steps)
         self.says.step(self.step)
         if self.epoch == 0:
             self.trace.record(0)
-        for terms, seconds in self._solved() if self.method.solve else self._epochs():
-            self._close_epoch(terms, seconds)
-            if self._out_of_patience():
-                self.says.note(f"Stopped early: no better held-out loss for {self.stale} epochs.")
-                break
+
+    def end(self) -> Run:
+        """What comes after the last epoch: the best weights into the model, the last act, the folder whole."""
+        if self.out_of_patience():
+            self.says.note(f"Stopped early: no better held-out loss for {self.stale} epochs.")
         if self.folder and self._saved_epoch < self.epoch:
             self._save()
         self.model.load_state_dict(self.best_weights)
@@ -247,16 +266,16 @@ class _Loop:
             with at_rest(self.model, self.settings["seed"]):
                 act(self.model, self.data.train)
 
-    def _out_of_patience(self) -> bool:
+    def out_of_patience(self) -> bool:
         return self.training.patience is not None and self.stale >= self.training.patience
 
-    def _close_epoch(self, terms: dict[str, float], seconds: float) -> None:
-        """Held-out terms, the best weights so far, the row of the log, the state on disk."""
+    def close_epoch(self, terms: dict[str, float], seconds: float, held_out: dict[str, float] | None = None) -> None:
+        """Held-out terms, unless they are given, the best weights so far, the row of the log, the state on disk."""
         self.epoch += 1
         self._look_at_the_encoder()
         row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
         if len(self.data.held_out):
-            row["held_out"] = expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
+            row["held_out"] = held_out or self.score_held_out()
         improved = self._compare(row.get("held_out", {}).get("loss"))
         self.trace.record(self.epoch)
         self.run.rows.append(row)
@@ -265,6 +284,10 @@ class _Loop:
             if self.epoch % self.settings["save_every"] == 0:
                 self._save()
         self.says.epoch(row, improved)
+
+    def score_held_out(self) -> dict[str, float]:
+        """Each term averaged over the held-out rows, with the same noise after every epoch."""
+        return expected_terms(self.objective, self.model, self.data.held_out, seed=self.settings["seed"])
 
     def _compare(self, loss: float | None) -> bool:
         """Whether this epoch's weights are the ones to keep: the best held-out loss, or the latest without held-out rows."""
@@ -286,11 +309,11 @@ class _Loop:
     # --- one epoch ----------------------------------------------------------------------------------------------------
 
     def _epochs(self) -> Iterable[tuple[dict[str, float], float]]:
-        while self.epoch < self.training.epochs and not self._out_of_patience():
+        while self.epoch < self.training.epochs and not self.out_of_patience():
             start = time.perf_counter()
-            yield self._descend(), time.perf_counter() - start
+            yield self.descend(), time.perf_counter() - start
 
-    def _descend(self) -> dict[str, float]:
+    def descend(self) -> dict[str, float]:
         """One pass over the data: the mean of each term, every point weighing the same."""
         self.model.train()
         names, recorded = [], []
@@ -298,7 +321,10 @@ class _Loop:
             terms = self._one_step(batch)
             names = list(terms)
             recorded.append(torch.stack([t.to(self.feed.dtype) for t in terms.values()]))
-        table = torch.stack(recorded).cpu().double()  # the only read-back of the epoch
+        return self.means(names, torch.stack(recorded).cpu().double())  # the only read-back of the epoch
+
+    def means(self, names: list[str], table: Tensor) -> dict[str, float]:
+        """The terms of an epoch from those of its steps (S, T); UserError for a loss or a weight that is not finite."""
         if not bool(table.isfinite().all()):
             bad = int((~table.isfinite()).any(1).nonzero()[0])
             values = ", ".join(f"{n} {v:.4g}" for n, v in zip(names, table[bad].tolist(), strict=True))
@@ -310,9 +336,7 @@ class _Loop:
     def _one_step(self, batch: Batch) -> Terms:
         assert self.optimizer is not None
         if self.training.schedule == "cosine":
-            for group in self.optimizer.param_groups:
-                cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
-                group["lr"] = group["rate"] * self.training.learning_rate * cosine
+            follow_cosine(self.optimizer, self.training.learning_rate, self.step / self.steps)
         if self.lagging:
             self._let_the_encoder_catch_up()
         terms = self._move(batch, but=self._inference() if self.lagging else [])
@@ -417,7 +441,7 @@ class _Loop:
             raise UserError(f"The data are not those that {folder.path} was trained on (their checksums differ).")
         rows = ("protocol", "kind", "counts", "seed")
         _same("data", {k: before["data"].get(k) for k in rows}, {k: self.info["data"].get(k) for k in rows})
-        if folder.state.exists() or before.get("status") != "running":  # else it was stopped in its first epoch
+        if folder.state.exists() or before.get("status") not in ("running", "stopped"):  # else it ended before it saved
             try:
                 self._restore(folder, state.load(folder.state))
             except UserError:

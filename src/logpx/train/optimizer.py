@@ -1,5 +1,6 @@
 """What moves the parameters (floor 6): Adam, or Muon for the matrices of linear layers and Adam for everything else."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,3 +83,10 @@ def groups(learned: Paces, learning_rate: float) -> list[dict[str, Any]]:
         {"params": [p for p in learned if learned[p] == rate], "lr": rate * learning_rate, "rate": rate}
         for rate in dict.fromkeys(learned.values())
     ]
+
+
+def follow_cosine(optimizer: torch.optim.Optimizer | Together, learning_rate: float, done: float) -> None:
+    """Sets every group to its multiple of the learning rate, times half a cosine: 1 where `done` is 0, 0 where it is 1."""
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    for group in optimizer.param_groups:
+        group["lr"] = group["rate"] * learning_rate * cosine

@@ -72,19 +72,25 @@ class Folder:
     @classmethod
     def create(cls, path: str | Path, *, force: bool = False) -> "Folder":
         """A new folder. Raises UserError where something is there already; `force` replaces a run, nothing else."""
+        cls.check(path, force=force)
         folder = cls(Path(path))
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-            if not force:
-                raise UserError(
-                    f"{path} exists: resume it (--resume), replace it (--force) or choose another folder (--out)."
-                )
-            if not folder.info.exists():
-                raise UserError(
-                    f"{path} exists and is not a run folder, so it is not replaced: choose another (--out)."
-                )
+        if folder.info.exists():
             shutil.rmtree(folder.path)
         folder.state.parent.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @classmethod
+    def check(cls, path: str | Path, *, force: bool = False) -> None:
+        """Raises UserError where `create` would; nothing is touched."""
+        folder = cls(Path(path))
+        if not folder.path.exists() or (folder.path.is_dir() and not any(folder.path.iterdir())):
+            return
+        if not force:
+            raise UserError(
+                f"{path} exists: resume it (--resume), replace it (--force) or choose another folder (--out)."
+            )
+        if not folder.info.exists():
+            raise UserError(f"{path} exists and is not a run folder, so it is not replaced: choose another (--out).")
 
     @classmethod
     def existing(cls, path: str | Path) -> "Folder":

@@ -1,0 +1,321 @@
+"""The verb sweep (floor 8): one recipe trained over several values of its options at once, one table, one picture."""
+
+import inspect
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from logpx.cli import train
+from logpx.cli.app import app, print_json, progress, table
+from logpx.cli.over import OF_TRAINING, Range, Values, combinations, name_of, parse, plain, value_of, written
+from logpx.cli.results import judged, write_report
+from logpx.cli.search import suggestions
+from logpx.errors import UserError
+
+if TYPE_CHECKING:
+    from logpx.data import Data
+    from logpx.recipes import Recipe
+    from logpx.train import Method, Run
+
+Found = dict[str, Any]
+FILE = "sweep.json"  # what was asked for and, in the end, how the runs stand
+
+
+class SweepGroup(train.RecipeGroup):
+    """`logpx sweep RECIPE`: the commands of `train`, each with --over."""
+
+    def help_of(self, row: "Recipe") -> str:
+        over = "beta=0.5,1,2,4" if "beta" in row.options else "seed=0-3"
+        return train.help_of(row, "sweep", f" --over {over}")
+
+    def command(self, row: "Recipe") -> Callable[..., None]:
+        return train.command_of(row, _shared(), partial(_sweep, row))
+
+
+app.add_typer(
+    typer.Typer(cls=SweepGroup, no_args_is_help=True, rich_markup_mode=None),
+    name="sweep",
+    help="Train a recipe over several values of its options at once. "
+    "Example: logpx sweep beta_vae digits --over beta=0.5,1,2,4 --over seed=0-3",
+)
+
+
+def sweep_options(
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=V,V,...",
+            help="An option and its values: beta=0.5,1,2,4, seed=0-3, hidden=64,400x200; with --search also 0.1..10:log.",
+        ),
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Models that are trained at once, at most.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="The folder of all runs.  [default: runs/sweep-RECIPE-DATA]")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with --out; what is finished stays.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the sweep in --out.")] = False,
+    evidence_samples: Annotated[int, typer.Option(min=1, help="k of the L_k that compares the models.")] = 100,
+    search: Annotated[
+        int | None, typer.Option(min=1, help="Try so many values in turn, by what was found before (needs optuna).")
+    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="Write report.html into every run, too.")] = False,
+) -> None:
+    """Only its signature is used: the options of sweep that train has not, or means otherwise."""
+
+
+def _shared() -> list[inspect.Parameter]:
+    """DATA first, then the sweep's own options, then those of train."""
+    own = inspect.signature(sweep_options).parameters
+    first, *others = inspect.signature(train.train_options).parameters.values()
+    return [first, *own.values(), *(p for p in others if p.name not in own)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is swept `over`, `each` combination that is trained, and where; `given` and `options` are the command line's."""
+
+    row: "Recipe"
+    data: "Data"
+    over: Values
+    each: list[dict[str, Any]]
+    out: Path
+    options: dict[str, Any]
+    given: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        return [name_of(options) for options in self.each]
+
+    @property
+    def head(self) -> Found:
+        """What sweep.json says before anything is trained."""
+        over = {n: str(v) if isinstance(v, Range) else [plain(value) for value in v] for n, v in self.over.items()}
+        about = {"recipe": self.row.name, "data": self.data.name, "protocol": self.data.protocol}
+        asked = [{name: plain(value) for name, value in its.items()} for its in self.each]
+        return about | {
+            "checksum": self.data.checksum,
+            "held_out": len(self.data.held_out),
+            "over": over,
+            "asked": asked,
+        }
+
+
+def _sweep(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
+    """Load, build, train, compare: the whole of `logpx sweep`."""
+    over = parse(row, given["over"] or [], search=given["search"] is not None)
+    _check_given_once(row, over, options, given)
+    plan = _plan(row, over, options, given)
+    before = _before(plan)
+    found, runs = _searched(plan, before) if given["search"] else _swept(plan, before)
+    _announce(plan, found, runs)
+
+
+def _swept(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
+    """Every combination of the plan trained and compared."""
+    runs = _trained(plan, [_method(plan, its) for its in plan.each])
+    _remove_others(plan, before)
+    return _compared(plan, runs, before), runs
+
+
+def _searched(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
+    """Rounds of a few values at once, each chosen by what those before it have found; every round is a resumed sweep."""
+    found = before if plan.given["resume"] else {}
+    if found and found.get("over") != plan.head["over"]:
+        raise UserError(
+            f"The search in {plan.out} goes over {found.get('over')}: go on with that, or choose another --out."
+        )
+    each = [{n: value_of(plan.row, n, str(v)) for n, v in its.items()} for its in found.get("asked", [])]
+    runs: list[Run] = []
+    while True:
+        rows = found.get("rows", [])
+        is_known = len(rows) == len(each)
+        more = suggestions(plan.over, each, rows, plan.given["search"], plan.given["seed"]) if is_known else []
+        if runs and not more:
+            return found, runs
+        each = [*each, *more]
+        found, runs = _swept(replace(plan, each=each), before)
+        plan, before = replace(plan, given=plan.given | {"resume": True, "force": False}), found
+
+
+def _check_given_once(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str, Any]) -> None:
+    defaults = {name: train.default_of(p) for name, p in row.options.items()} | {"seed": 0}
+    for name in over:
+        value = options.get(name, given.get(name))
+        if value != defaults.get(name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} {value} and --over {name} say both what {name} is: leave {flag} out.")
+
+
+def _plan(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str, Any]) -> Plan:
+    from logpx.data import PICTURES
+
+    given["kind"] = given["kind"] or row.kind
+    given["context"] = given["context"] or ("label" if row.conditional else None)
+    if "likelihood" in over and given["data"] in PICTURES and not (given["protocol"] or given["kind"]):
+        raise UserError("Likelihoods are compared on one kind of numbers: say which with --protocol.")
+    data = train.load_data(given, options.get("likelihood", "gaussian"))
+    if not len(data.held_out):
+        raise UserError("The models of a sweep are compared by held-out rows: hold some out, such as --held-out 0.1.")
+    out = given["out"] or train.free_folder(f"sweep-{row.name}", data, given["resume"])
+    each = [] if given["search"] else combinations(over)
+    return Plan(row, data, over, each, out, train.typed(row, options), given)
+
+
+def _method(plan: Plan, its: dict[str, Any]) -> "Method":
+    """The method of one combination: the recipe's options, then the settings of training."""
+    own = {name: value for name, value in its.items() if name in plan.row.options}
+    method = plan.row.build(plan.data, seed=its.get("seed", plan.given["seed"]), **(plan.options | own))
+    settings = {name: its.get(name, plan.given[name]) for name in OF_TRAINING}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    return replace(method, training=replace(method.training, **settings))
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def _before(plan: Plan) -> Found:
+    """What sweep.json said before, {} where there is none; UserError where the folder is something else, or in use."""
+    from logpx.train.state import read_json
+
+    out, file = plan.out, plan.out / FILE
+    in_use = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if plan.given["resume"] and not file.exists():
+        raise UserError(f"There is no sweep in {out}: leave --resume out to start one.")
+    if in_use and not plan.given["resume"] and not plan.given["force"]:
+        raise UserError(f"{out} exists: resume it (--resume), replace it (--force) or choose another folder (--out).")
+    if in_use and not file.exists():
+        raise UserError(
+            f"{out} exists and is not the folder of a sweep, so it is not replaced: choose another (--out)."
+        )
+    before = read_json(file) if in_use else {}
+    if not isinstance(before, dict):
+        raise UserError(f"{file} does not describe a sweep: the file is damaged or not ours.")
+    if plan.given["resume"]:
+        _check_same(plan, before)
+    return before
+
+
+def _check_same(plan: Plan, before: Found) -> None:
+    """Other values, or other options, may be swept when it goes on; recipe and data stay."""
+    for name in ("recipe", "data", "protocol", "checksum"):
+        if before.get(name) != plan.head[name]:
+            raise UserError(
+                f"The sweep in {plan.out} has {name} {before.get(name)}, and this one {plan.head[name]}: "
+                "choose another folder (--out)."
+            )
+
+
+def _trained(plan: Plan, methods: list["Method"]) -> list["Run"]:
+    from logpx.train import sweep
+
+    names = ("device", "precision", "compile", "threads", "save_every", "at_once", "resume", "force")
+    settings = {name: plan.given[name] for name in names}
+    seeds = [its.get("seed", plan.given["seed"]) for its in plan.each]
+    with train.resumable(sys.argv[1:], plan.out, FILE), _announced(plan):
+        show = not plan.given["quiet"]
+        runs = sweep(methods, plan.data, names=plan.names, seeds=seeds, out=plan.out, show=show, **settings)
+    if all(run.info["status"] == "stopped" for run in runs):
+        raise UserError(f"Every model stopped; the first: {runs[0].info['why']}")
+    return runs
+
+
+@contextmanager
+def _announced(plan: Plan) -> Iterator[None]:
+    """sweep.json says what is under way, so that it can be resumed; what was there is put back if nothing is begun."""
+    from logpx.train.state import read_json, write_json
+
+    file, fresh = plan.out / FILE, not plan.out.exists()
+    before = read_json(file) if file.exists() else None
+    plan.out.mkdir(parents=True, exist_ok=True)
+    write_json(file, (before or {}) | plan.head | {"status": "running"})
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            write_json(file, before)
+        elif fresh:
+            shutil.rmtree(plan.out)
+        else:
+            file.unlink()
+        raise
+
+
+def _remove_others(plan: Plan, before: Found) -> None:
+    """Runs of a sweep that this one replaces and does not have itself."""
+    if plan.given["force"]:
+        for row in before.get("rows", []):
+            name = str(row.get("name"))
+            if name not in plan.names and name == Path(name).name and (plan.out / name / "run.json").exists():
+                shutil.rmtree(plan.out / name)
+
+
+# --- the result -------------------------------------------------------------------------------------------------------
+
+
+def _compared(plan: Plan, runs: list["Run"], before: Found) -> Found:
+    """The table in three forms: sweep.json, sweep.csv and, with the picture, sweep.html."""
+    from logpx.report import sweep as page
+    from logpx.train.standings import as_csv, standings
+    from logpx.train.state import write_json, write_text
+
+    rows = standings(
+        runs,
+        plan.data,
+        names=plan.names,
+        options=plan.each,
+        samples=plan.given["evidence_samples"],
+        known={row["name"]: row for row in before.get("rows", [])},
+        progress=None if plan.given["quiet"] else progress("evidence", "models"),
+    )
+    evidence = next((row["evidence_name"] for row in rows if row.get("evidence_name")), None)
+    found = plan.head | {"status": "finished", "evidence": evidence, "rows": rows}
+    write_text(plan.out / "sweep.csv", as_csv(rows))
+    page.write(found, plan.out)
+    write_json(plan.out / FILE, found)
+    return found
+
+
+def _announce(plan: Plan, found: Found, runs: list["Run"]) -> None:
+    if plan.given["report"]:
+        for run in runs:
+            if run.best is not None:
+                data = plan.data
+                write_report(
+                    run, data, judged(run, getattr(data, data.judge), show=False, samples=found["rows"][0]["samples"])
+                )
+    if plan.given["as_json"]:
+        return print_json({"sweep": str(plan.out), "page": str(plan.out / "sweep.html")} | found)
+    rows = found["rows"]
+    by = f"{found['evidence']}" if found["evidence"] else "reconstruction"
+    where = f"{found['recipe']} on {found['data']} ({found['protocol']}), {len(rows)} models"
+    print(f"{where}: held-out rows, nats per data point, the best by {by} first")
+    table([_head(found), *(_cells(row) for row in rows)])
+    for row in rows:
+        if row["status"] == "stopped":
+            print(f"{row['name']} stopped: {row['why']}")
+    print(f"the best on rows that chose nothing: logpx evaluate {plan.out / rows[0]['name']}")
+    print(f"page: {plan.out / 'sweep.html'}")
+    return None
+
+
+def _head(found: Found) -> tuple[str, ...]:
+    return (*found["over"], found["evidence"] or "", "KL", "reconstruction", "bits/dim", "active", "epoch")
+
+
+def _cells(row: Found) -> tuple[str, ...]:
+    numbers = [_with_error(row, name) for name in ("evidence", "kl", "reconstruction")]
+    bits = "" if row.get("bits_per_dim") is None else f"{row['bits_per_dim']:.4f}"
+    rest = ["" if row.get(name) is None else str(row[name]) for name in ("active_units", "best_epoch")]
+    return (*map(written, row["options"].values()), *numbers, bits, *rest)
+
+
+def _with_error(row: Found, name: str) -> str:
+    value, error = row.get(name), row.get(f"{name}_error")
+    if value is None:
+        return ""
+    return f"{value:.3f}" + ("" if error is None else f" +- {error:.3f}")

@@ -1,0 +1,34 @@
+"""Rate and distortion (floor 5): what a code costs, and what is lost by it, in nats per data point."""
+
+from typing import NamedTuple
+
+import torch
+
+from logpx.errors import UserError
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, placed
+from logpx.model import VAE
+
+
+class RateDistortion(NamedTuple):
+    """R = KL(q(z|x) || p(z)) and D = -E_q log p(x|z) of each row; -(R + D) is its ELBO (Alemi et al. 2018, arXiv:1711.00464).
+
+    Models on one line R + D = const have one ELBO: what they differ in is how much of it their codes carry.
+    """
+
+    rate: PerPoint
+    distortion: PerPoint
+
+
+def rate_distortion(model: VAE, data: Points, *, batch_size: int = 1000, seed: int = 0) -> RateDistortion:
+    """R and D of all rows, one draw of z for each; R in closed form where there is one. UserError without a KL."""
+    check_rows(data)
+    if not model.has_evidence:
+        raise UserError("Rate and distortion need a posterior with a density and a prior, and this model lacks one.")
+    rates, distortions = [], []
+    with at_rest(model, seed):
+        for start in range(0, count(data), batch_size):
+            draw = model.draw(placed(batch_of(data, slice(start, start + batch_size)), model))
+            kl = draw.kl()
+            rates.append(kl if kl.ndim == 1 else kl.mean(0))
+            distortions.append(-draw.log_px().mean(0))
+    return RateDistortion(*(PerPoint(torch.cat(parts).double().cpu()) for parts in (rates, distortions)))
