@@ -17,11 +17,13 @@ def suggestions(
     They depend on the rows alone (tree-structured Parzen estimator; Bergstra et al. 2011, NeurIPS 24), so that a search that
     was stopped goes on as it would have. Runs that stopped count as tried and teach nothing.
     """
+    from logpx.train.standings import merit
+
     optuna = _optuna()
     sampler = optuna.samplers.TPESampler(seed=seed + len(each), constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     laws = {name: _law(optuna, values) for name, values in over.items()}
-    values = {row["name"]: _value(row) for row in rows}
+    values = {row["name"]: merit(row) for row in rows if row.get("status") != "stopped"}
     for its in each:
         if (value := values.get(name_of(its))) is not None:
             params = {name: plain(v) for name, v in its.items()}
@@ -57,15 +59,6 @@ def _law(optuna: Any, values: Any) -> Any:
         optuna.distributions.IntDistribution if isinstance(values.low, int) and isinstance(values.high, int) else None
     )
     return (kind or optuna.distributions.FloatDistribution)(values.low, values.high, log=values.log)
-
-
-def _value(row: dict[str, Any]) -> float | None:
-    """What a search maximises: the evidence of held-out rows, or minus the reconstruction where there is none."""
-    if row.get("status") == "stopped":
-        return None
-    if row.get("evidence") is not None:
-        return float(row["evidence"])
-    return None if row.get("reconstruction") is None else -float(row["reconstruction"])
 
 
 def _as_given(values: Any, suggested: Any) -> Any:

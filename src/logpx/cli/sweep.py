@@ -170,9 +170,7 @@ def _method(plan: Plan, its: dict[str, Any]) -> "Method":
     """The method of one combination: the recipe's options, then the settings of training."""
     own = {name: value for name, value in its.items() if name in plan.row.options}
     method = plan.row.build(plan.data, seed=its.get("seed", plan.given["seed"]), **(plan.options | own))
-    settings = {name: its.get(name, plan.given[name]) for name in OF_TRAINING}
-    settings = {name: value for name, value in settings.items() if value is not None}
-    return replace(method, training=replace(method.training, **settings))
+    return method.with_training(**{name: its.get(name, plan.given[name]) for name in OF_TRAINING})
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from logpx.report import charts
 from logpx.report.charts import Axis, Range, line, svg, text
 from logpx.report.page import Picture, number
 from logpx.report.style import PALETTE
+from logpx.train.standings import written
 
 Row = dict[str, Any]
 LABELS = 24  # more names than these would lie on each other
@@ -72,7 +73,7 @@ def curves_of(rows: Sequence[Row]) -> list[Curve]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         others = {n: v for n, v in row["options"].items() if n not in (by, "seed")}
-        groups.setdefault(", ".join(f"{n} {_word(v)}" for n, v in others.items()), []).append(row)
+        groups.setdefault(", ".join(f"{n} {written(v)}" for n, v in others.items()), []).append(row)
     curves = [Curve(name, its, _means(its, by)) for name, its in sorted(groups.items())]
     joined = sum(len(curve.rows) for curve in curves if len(curve.means) > 1)
     return curves if 2 * joined >= len(rows) else [Curve("", list(rows), [])]
@@ -90,10 +91,6 @@ def _mean(rows: list[Row], name: str) -> float:
     return math.fsum(row[name] for row in rows) / len(rows)
 
 
-def _word(value: Any) -> str:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 # --- drawing ----------------------------------------------------------------------------------------------------------
 
 
@@ -108,7 +105,7 @@ def _point(row: Row, x: Axis, y: Axis) -> str:
     u, v, r, d = x(row["kl"]), y(row["reconstruction"]), row["kl"], row["reconstruction"]
     across, up = row.get("kl_error") or 0.0, row.get("reconstruction_error") or 0.0
     bars = line(x(r - across), v, x(r + across), v, "") + line(u, y(d - up), u, y(d + up), "")
-    options = ", ".join(f"{n} {_word(value)}" for n, value in row["options"].items())
+    options = ", ".join(f"{n} {written(value)}" for n, value in row["options"].items())
     words = f"{options}\nKL {number(r, 3)} ± {number(across, 3)}\nreconstruction {number(d, 3)} ± {number(up, 3)}"
     spot = f'<circle cx="{u:.1f}" cy="{v:.1f}" r="3.6" class="spot" style="fill: var(--k)">'
     return f'<g style="stroke: var(--k)">{bars}</g>{spot}<title>{escape(words)}</title></circle>'

@@ -8,6 +8,7 @@ import logpx
 from logpx.recipes import RECIPES
 from logpx.report.page import Section, digits_for, figure, lede, number, page, symbols, table
 from logpx.report.rate_distortion import legend, picture
+from logpx.train.standings import written
 from logpx.train.state import write_text
 
 Row = dict[str, Any]
@@ -72,7 +73,7 @@ def _table(found: dict[str, Any]) -> Section:
 
 
 def _cells(row: Row, options: list[str]) -> list[str]:
-    first, *others = (_word(row["options"].get(name)) for name in options)
+    first, *others = (escape(written(row["options"].get(name))) for name in options)
     if row.get("best_epoch") is None:
         return [first, *others, escape(str(row.get("status"))), "", "", "", "", ""]
     pairs = [_with_error(row, name) for name in ("evidence", "kl", "reconstruction")]
@@ -81,10 +82,6 @@ def _cells(row: Row, options: list[str]) -> list[str]:
 
 
 REST = ("bits_per_dim", "active_units", "best_epoch")
-
-
-def _word(value: Any) -> str:
-    return escape("x".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
 
 
 def _with_error(row: Row, name: str) -> str:

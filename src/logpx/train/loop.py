@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -67,8 +67,7 @@ def fit(
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "patience": patience}
-    training = replace(method.training, **{k: v for k, v in given.items() if v is not None})
-    method = replace(method, training=training)
+    method = method.with_training(**given)
     place, dtype = find_device(device), dtype_of(precision)
     method.model.to(place, dtype)
     method.objective.to(place)

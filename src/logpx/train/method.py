@@ -1,7 +1,7 @@
 """What is trained and how (floor 6): Method, made by a recipe, and Training, the settings of the loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
@@ -78,3 +78,8 @@ class Method:
     finish: LastAct | None = None
     recipe: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+
+    def with_training(self, **settings: Any) -> "Method":
+        """The same method with these settings of `training`; None leaves one as it is."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        return replace(self, training=replace(self.training, **given))

@@ -79,10 +79,17 @@ def _why(run: Run) -> Standing:
     return {"why": run.info["why"]} if run.info.get("status") == "stopped" else {}
 
 
+def merit(row: Standing) -> float | None:
+    """What the best run has most of: the evidence of held-out rows, or minus their reconstruction where there is none."""
+    if row.get("evidence") is not None:
+        return float(row["evidence"])
+    return None if row.get("reconstruction") is None else -float(row["reconstruction"])
+
+
 def _place(row: Standing) -> tuple[Any, ...]:
     """What is not a number comes last; densities, probabilities and scores are not compared with each other."""
-    by = -row["evidence"] if row.get("evidence") is not None else row.get("reconstruction")
-    return by is None, str(row.get("kind")), str(row.get("measure")), by if by is not None else 0.0
+    by = merit(row)
+    return by is None, str(row.get("kind")), str(row.get("measure")), 0.0 if by is None else -by
 
 
 def _standing(run: Run, rows: Split, samples: int) -> Standing:
@@ -131,10 +138,12 @@ def as_csv(rows: Sequence[Standing]) -> str:
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow([*names, *COLUMNS])
     for row in rows:
-        cells = [_cell(row["options"].get(name)) for name in names]
+        values = [row["options"].get(name) for name in names]
+        cells = ["" if value is None else written(value) for value in values]
         lines.writerow([*cells, *("" if row.get(name) is None else row[name] for name in COLUMNS)])
     return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
-    return "x".join(map(str, value)) if isinstance(value, list | tuple) else value
+def written(value: Any) -> str:
+    """The value of an option as it is read: widths of several layers as 400x200."""
+    return "x".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +68,7 @@ def sweep(
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "patience": patience}
-    given = {name: value for name, value in given.items() if value is not None}
-    methods = [replace(method, training=replace(method.training, **given)) for method in methods]
+    methods = [method.with_training(**given) for method in methods]
     place = find_device(device)
     settings = {"device": str(place), "precision": precision, "compile": compile, "save_every": save_every}
     says = show if isinstance(show, Reporter) else reporter(quiet=not show)
