@@ -65,25 +65,33 @@ def main() -> None:
     compare(sides, given.rounds)
 
 
-def compare(sides: dict[str, list[str]], rounds: int) -> None:
-    """Every side once per round, the order turned round each time; ratios are of one round's medians."""
+def compare(sides: dict[str, list[str]], rounds: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Every side once per round, the order turned round each time: the median of its epochs and its last loss, per round.
+
+    "{round}" in a command is the number of the round, to seed by. Ratios are of one round's medians.
+    """
     print(f"load average before: {os.getloadavg()[0]:.2f}")
     medians: dict[str, list[float]] = {name: [] for name in sides}
+    losses: dict[str, list[float]] = {name: [] for name in sides}
     for i in range(rounds):
         for name in list(sides)[:: 1 if i % 2 == 0 else -1]:
-            result = measured(sides[name])
+            result = measured([part.replace("{round}", str(i)) for part in sides[name]])
             steady = result["epoch_seconds"][1:] or result["epoch_seconds"]
             medians[name].append(statistics.median(steady))
-            first = result["epoch_seconds"][0]
-            losses = " ".join(f"{loss:.2f}" for loss in result["train_loss"])
-            said = f"{medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {losses}"
+            losses[name].append(result["train_loss"][-1])
+            first, shown = result["epoch_seconds"][0], " ".join(f"{loss:.2f}" for loss in result["train_loss"])
+            said = f"{medians[name][-1]:.3f} s per epoch (first {first:.3f}), loss {shown}"
             print(f"round {i + 1}  {name:<22} {said}", flush=True)
     for name in list(sides)[1:]:
-        ratios = [b / a for a, b in zip(medians["logpx"], medians[name], strict=True)]
-        print(
-            f"{name}: {statistics.median(ratios):.2f} times our time per epoch ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        print(f"{name}: {ratio(medians, name)} times our time per epoch")
     print(f"load average after: {os.getloadavg()[0]:.2f}")
+    return medians, losses
+
+
+def ratio(medians: dict[str, list[float]], name: str) -> str:
+    """A side's time by ours: the median of the rounds' ratios and their range."""
+    ratios = [b / a for a, b in zip(medians["logpx"], medians[name], strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":
