@@ -75,19 +75,25 @@ def test_full_precision_is_full_even_if_the_user_had_less() -> None:
 def test_when_compiling_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
     cuda = torch.device("cuda:0")
-    assert should_compile("no", cuda, 10**9) == (False, None)
-    assert should_compile("yes", CPU, 1) == (True, None)
-    assert [should_compile("auto", CPU, n)[0] for n in (1, 10**9)] == [False, True]
-    assert should_compile("auto", cuda, 1) == (False, None)
-    assert should_compile("auto", cuda, 10**6) == (True, None)
+    assert should_compile("no", cuda, "float32", 10**9) == (False, None)
+    assert should_compile("yes", CPU, "float32", 1) == (True, None)
+    steps = (1, 5 * 469, 20_000, 10**6)  # five epochs of MNIST are never worth it
+    assert [should_compile("auto", CPU, "float32", n)[0] for n in steps] == [False, False, False, True]
+    assert [should_compile("auto", CPU, "bfloat16", n)[0] for n in steps] == [False, False, True, True]
+    assert [should_compile("auto", cuda, "float32", n)[0] for n in steps] == [False, False, True, True]
 
 
-def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_compiled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
-    compiled, why = should_compile("yes", CPU, 1)
+    compiled, why = should_compile("yes", CPU, "float32", 1)
     assert not compiled
     assert why is not None
     assert "no C++ compiler" in why
+    monkeypatch.setattr("torch.__version__", "2.9.1")
+    assert should_compile("yes", CPU, "float32", 1) == (
+        False,
+        "Not compiled, only slower: torch 2.9.1 cannot, 2.13 can.",
+    )
 
 
 def test_denormals_count_as_zero_while_training_and_only_then() -> None:

@@ -58,6 +58,7 @@ OF_TRAINING = (
     "batch_size",
     "learning_rate",
     "clip",
+    "average",
     "patience",
     "threads",
     "save_every",

@@ -76,6 +76,9 @@ def train_options(
         Literal["adam", "muon"] | None, typer.Option(help="muon: fewer steps are needed, each of them longer.")
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    average: Annotated[
+        float | None, typer.Option(help="Keep a moving average of the weights, of this decay per step: 0.99.")
+    ] = None,
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without a better held-out loss.")
     ] = None,
@@ -206,7 +209,9 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     given["context"] = given["context"] or ("label" if row.conditional else None)
     data = load_data(given, options.get("likelihood", "gaussian"))
     out = given["out"] or free_folder(row.name, data, given["resume"])
-    names = "epochs batch_size learning_rate schedule optimizer clip patience seed device precision compile threads"
+    names = (
+        "epochs batch_size learning_rate schedule optimizer clip average patience seed device precision compile threads"
+    )
     passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
     method = row.build(data, seed=given["seed"], **options)
     with resumable(sys.argv[1:], out):

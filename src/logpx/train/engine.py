@@ -84,15 +84,22 @@ def _flushes_denormals() -> bool:
     return (torch.tensor(1e-39) * 1.0).item() == 0.0
 
 
-def should_compile(choice: Compile, device: torch.device, steps: int) -> tuple[bool, str | None]:
-    """Whether to capture the step as one compiled graph, and a sentence where the wish cannot be met.
+def should_compile(choice: Compile, device: torch.device, precision: Precision, steps: int) -> tuple[bool, str | None]:
+    """Whether to take the step as one compiled graph, and a sentence where the wish cannot be met.
 
-    "auto" decides by the length of the run alone, so that a resumed run decides the same: compiling takes 15 to 40 s
-    and gains a tenth of a small step on a CPU, most of it on a GPU, where launches are what a small model waits for.
+    "auto" decides by the length of the run alone, so that a resumed run decides the same. On a CPU compiling takes 7 to 40 s
+    and gains 0.2 to 15 ms a step, most where a step is many small operations or bfloat16; `docs/speed.md` has the table.
     """
-    worth_it = steps >= (5_000 if device.type == "cuda" else 200_000)
-    if choice == "no" or (choice == "auto" and not worth_it):
+    enough = 5_000 if device.type == "cuda" else 10_000 if precision == "bfloat16" else 30_000
+    if choice == "no" or (choice == "auto" and steps < enough):
         return False, None
+    if not _traces_gradients():
+        return False, f"Not compiled, only slower: torch {torch.__version__} cannot, 2.13 can."
     if device.type == "cpu" and not shutil.which("g++") and not shutil.which("clang++"):
         return False, "Not compiled: there is no C++ compiler here (g++ or clang++); the run is only slower."
     return True, None
+
+
+def _traces_gradients() -> bool:
+    """Whether a graph may hold a call of `torch.autograd.grad`, and is kept apart from others of the same code."""
+    return tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) >= (2, 13)

@@ -160,7 +160,7 @@ class Group:
         """What `expected_terms` says of each member, all at once; None where each member shall ask it."""
         first, M = self.loops[0], len(self.loops)
         rows = first.data.held_out
-        if not self.how.scores or not 0 < len(rows) * M <= ROWS_AT_ONCE:
+        if not self.how.scores or first.average or not 0 < len(rows) * M <= ROWS_AT_ONCE:
             return [None] * M
         for judge, loop in zip(self.judges, self.loops, strict=True):
             judge.generator.manual_seed(loop.settings["seed"])

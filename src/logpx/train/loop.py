@@ -8,7 +8,9 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -20,8 +22,9 @@ from logpx.data import Data, from_array
 from logpx.errors import UserError
 from logpx.evaluate import at_rest, expected_terms, mutual_information
 from logpx.model import Batch
-from logpx.objectives import Step, Terms
+from logpx.objectives import Terms
 from logpx.train import state
+from logpx.train.average import Average
 from logpx.train.dry_run import dry_run
 from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_of, find_device, should_compile
 from logpx.train.feed import Feed
@@ -30,6 +33,7 @@ from logpx.train.method import Act, Method, Optimizer, Schedule
 from logpx.train.optimizer import Together, adam, follow_cosine, muon, paces
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
+from logpx.train.whole_step import WholeStep
 
 
 def fit(
@@ -42,6 +46,7 @@ def fit(
     schedule: Schedule | None = None,
     optimizer: Optimizer | None = None,
     clip: float | None = None,
+    average: float | None = None,
     patience: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -66,7 +71,8 @@ def fit(
     check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average}
+    given |= {"patience": patience}
     method = method.with_training(**given)
     place, dtype = find_device(device), dtype_of(precision)
     method.model.to(place, dtype)
@@ -121,7 +127,10 @@ class Loop:
         self.steps = len(self.feed) * self.training.epochs
         modules = [m for part in (self.model, self.objective) for m in part.modules()]
         self.after_step: list[Callable[[Terms], None]] = [m.after_step for m in modules if hasattr(m, "after_step")]  # type: ignore
-        self.evaluate_objective: Callable[..., Step] = self.objective
+        self.average = Average(self.model, self.training.average) if self.training.average else None
+        if self.average:
+            self.after_step.append(self.average.after_step)
+        self.whole: WholeStep | None = None  # the step as one graph, where it is compiled
         self.narrow = Bfloat16(self.model.networks() if settings["precision"] == "bfloat16" else [], like.device)
         self.paces = paces((self.model, self.objective))
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
@@ -197,12 +206,19 @@ class Loop:
             )
             self.says.note(self.info["warning"] + " Train longer, or shorten the warm-up.")
         wish: Compile = "no" if self.method.solve else self.settings["compile"]
-        compiled, why_not = should_compile(wish, self.feed.device, steps)
+        compiled, why_not = should_compile(wish, self.feed.device, self.settings["precision"], steps)
         self.info["compiled"] = compiled
         if why_not:
             self.says.note(why_not)
         if compiled:
-            self.evaluate_objective = torch.compile(self.evaluate_objective, fullgraph=True)
+            self.whole = self.as_one_graph()
+
+    def as_one_graph(self, backend: str = "inductor") -> WholeStep:
+        """The step of this run, to be traced and compiled when it is first taken."""
+        assert self.optimizer is not None
+        players = [[p for p in part.parameters() if p.requires_grad] for part in (self.model, self.objective)]
+        loss = partial(self.objective, self.model)
+        return WholeStep(loss, self.optimizer, self.paces, players, self.training.clip, backend)
 
     def run_to_the_end(self) -> Run:
         """Epoch after epoch, from wherever the run stands; returns with the best weights in the model, at rest."""
@@ -273,10 +289,11 @@ class Loop:
         self.epoch += 1
         self._look_at_the_encoder()
         row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
-        if len(self.data.held_out):
-            row["held_out"] = held_out or self.score_held_out()
-        improved = self._compare(row.get("held_out", {}).get("loss"))
-        self.trace.record(self.epoch)
+        with self.average.in_place() if self.average else nullcontext():
+            if len(self.data.held_out):
+                row["held_out"] = held_out or self.score_held_out()
+            improved = self._compare(row.get("held_out", {}).get("loss"))
+            self.trace.record(self.epoch)
         self.run.rows.append(row)
         if self.folder:
             self.folder.append_row(row)
@@ -338,18 +355,32 @@ class Loop:
             follow_cosine(self.optimizer, self.training.learning_rate, self.step / self.steps)
         if self.lagging:
             self._let_the_encoder_catch_up()
-        terms = self._move(batch, but=self._inference() if self.lagging else [])
+        terms = self._compiled(batch) or self._move(batch, but=self._inference() if self.lagging else [])
         for move in self.after_step:
             move(terms)
         self.step += 1
         self.says.step(self.step)
         return terms
 
+    def _compiled(self, batch: Batch) -> Terms | None:
+        """The step as one graph; None, and nothing has moved, where it is not taken so."""
+        if self.whole is None or self.lagging or not self.whole.fits(batch):
+            return None
+        try:
+            with self.narrow:
+                return self.whole(batch)
+        except UserError as why:
+            self.says.note(str(why))
+            self.whole, self.info["compiled"] = None, False
+            return None
+
     def _move(self, batch: Batch, *, only: list[Tensor] | None = None, but: list[Tensor] | None = None) -> Terms:
         """One step of the optimiser: of all parameters, of `only` some, or of all `but` some."""
         assert self.optimizer is not None
+        if self.whole:
+            self.whole.settle()
         with self.narrow:
-            loss, terms = self.evaluate_objective(self.model, batch)
+            loss, terms = self.objective(self.model, batch)
         for parameter in self.paces:
             parameter.grad = None  # what zero_grad does, without its bookkeeping
         loss.backward(inputs=only)
@@ -414,6 +445,8 @@ class Loop:
         if self._saved_epoch <= self.best_epoch:
             self.folder.save_weights(self.best_weights, self.best_epoch)
         self.trace.save(self.folder.latents)
+        if self.whole:
+            self.whole.settle()
         names = ("epoch", "step", "stale", "best", "best_epoch", "lagging", "information")
         progress = {name: getattr(self, name) for name in names}
         state.save(
@@ -423,6 +456,7 @@ class Loop:
                 "model": self.model.state_dict(),
                 "objective": self.objective.state_dict(),
                 "optimizer": self.optimizer.state_dict() if self.optimizer else None,
+                "average": self.average.state() if self.average else None,
                 "feed": self.feed.state(),
                 "random": torch.get_rng_state(),
                 "cuda": torch.cuda.get_rng_state(self.feed.device) if self.feed.device.type == "cuda" else None,
@@ -458,6 +492,8 @@ class Loop:
         self.objective.load_state_dict(saved["objective"])
         if self.optimizer:
             self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average:
+            self.average.restore(saved["average"])
         self.feed.restore(saved["feed"])
         torch.set_rng_state(saved["random"])
         if saved["cuda"] is not None:

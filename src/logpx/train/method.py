@@ -29,6 +29,8 @@ class Training:
     schedule  "constant", or "cosine": the learning rate falls to zero along half a cosine over the whole run.
     optimizer "adam", or "muon" for the matrices of linear layers, which needs fewer steps and longer ones.
     clip      largest norm of the model's gradient, and of a critic's, each by itself; None for no clipping.
+    average   decay per step of a moving average of the weights, such as 0.99: it is scored and kept in their place. With it
+              the learning rate can be larger; None for none.
     patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
     encoder_steps  at most so many steps of the encoder alone before each of the decoder alone, while the mutual
               information I(x; z) of held-out rows still rises; 0 moves both at once (He et al. 2019, algorithm 1).
@@ -40,6 +42,7 @@ class Training:
     schedule: Schedule = "constant"
     optimizer: Optimizer = "adam"
     clip: float | None = None
+    average: float | None = None
     patience: int | None = None
     encoder_steps: int = 0
 
@@ -52,6 +55,8 @@ class Training:
                 raise UserError(f"{name} is {value}: it must be a positive number.")
         if not isinstance(self.encoder_steps, int) or self.encoder_steps < 0:
             raise UserError(f"encoder_steps is {self.encoder_steps}: it must be a whole number, 0 or more.")
+        if self.average is not None and not 0 < self.average < 1:
+            raise UserError(f"average is {self.average}: it must lie between 0 and 1, such as 0.99.")
         for name, kind in (("schedule", Schedule), ("optimizer", Optimizer)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(get_args(kind))}.")

@@ -1,0 +1,207 @@
+"""The whole step as one graph (floor 6): loss, gradient, clipping and Adam's move are compiled together.
+
+What goes is autograd's bookkeeping, an optimiser's walk over its parameters and a dispatch for each small operation, and a
+gradient is cast, clipped and used where it is made. It computes what the loop computes one thing after another, with the
+same noise, up to the order of additions.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from logpx.errors import UserError
+from logpx.model import Batch
+from logpx.objectives import Step, Terms
+from logpx.train.optimizer import Paces, Together
+
+
+class Moved(NamedTuple):
+    """A parameter that Adam moves inside the graph: its number among all, its moments, its group of one rate, b1, b2, eps.
+
+    Those of a parameter without dimensions are seen as (1,): a graph of torch 2.13 forgets to write into an input without.
+    """
+
+    index: int
+    first: Tensor
+    second: Tensor
+    group: int
+    decays: tuple[float, float]
+    eps: float
+
+
+#: what a trace depends on that no training changes: code, and hooks that would have to be hung in during it
+FIXED = {"MODULE_MATCH", "CLASS_MATCH", "BUILTIN_MATCH", "CLOSURE_MATCH", "EMPTY_NN_MODULE_HOOKS_DICT"}
+
+
+def _looked_at_again(guards: Sequence[Any]) -> list[bool]:
+    """Which conditions of a trace are checked before every step; all of them would take a tenth of a small one."""
+    return [guard.guard_type not in FIXED for guard in guards]
+
+
+class WholeStep:
+    """Batch -> terms; the parameters in `paces` and their moments move in place. One shape of batch: that of the first.
+
+    Other parameters of the `players` are left with their gradient, for what moves them after the step; so are all where
+    the optimiser is not Adam, which then takes its step outside the graph. Each player is clipped by itself.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[Batch], Step],
+        optimizer: torch.optim.Optimizer | Together,
+        paces: Paces,
+        players: Sequence[Sequence[Tensor]],
+        clip: float | None = None,
+        backend: str = "inductor",
+    ) -> None:
+        self.loss, self.clip = loss, clip
+        self.optimizer: Any = optimizer
+        self.is_adam = isinstance(optimizer, torch.optim.Adam)
+        self.learned = list(dict.fromkeys(p for player in players for p in player))
+        number = {p: i for i, p in enumerate(self.learned)}
+        self.clipped = [[number[p] for p in player if p in paces] for player in players]
+        self.moved: list[Moved] = []
+        self.count: int | None = None  # of Adam's steps, while it is kept here and not in its state
+        self.shape: torch.Size | None = None
+        how: dict[str, Any] = {"fullgraph": True, "dynamic": False, "isolate_recompiles": True, "backend": backend}
+        how["options"] = {"guard_filter_fn": _looked_at_again}
+        if backend == "inductor":
+            how["options"]["fallback_random"] = True  # the noise of a step that is not compiled
+        compiled = torch.compile(self._step, **how)
+        self.graph = Recorded(compiled) if self.learned[0].device.type == "cuda" else compiled
+
+    def fits(self, batch: Batch) -> bool:
+        """Whether the batch has the shape that the graph is made for; the short last one of an epoch has another."""
+        self.shape = self.shape or batch.x.shape
+        return batch.x.shape == self.shape
+
+    def __call__(self, batch: Batch) -> Terms:
+        """Takes the step. Raises UserError, and moves nothing, for a model that cannot be one graph."""
+        if self.is_adam:
+            self.count = 1 + (self._take_over() if self.count is None else self.count)
+        from torch._dynamo import config, exc  # not at the top: half a second, for those who compile
+
+        try:
+            with config.patch(trace_autograd_ops=True):  # a graph may hold a call of torch.autograd.grad
+                terms, gradients = self.graph(batch, self._corrections())
+        except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as why:
+            self.count = None
+            said = str(getattr(why, "inner_exception", why)).strip().splitlines()[0]
+            raise UserError(f"Not compiled, only slower: {said.rstrip('.')}.") from why
+        for i, gradient in gradients.items():
+            self.learned[i].grad = gradient
+        if not self.is_adam:
+            self.optimizer.step()
+        return terms
+
+    def _take_over(self) -> int:
+        """The number of steps that Adam has taken; moments are made where it has taken none."""
+        if not self.moved:
+            number = {p: i for i, p in enumerate(self.learned)}
+            for g, group in enumerate(self.optimizer.param_groups):
+                for p in group["params"]:
+                    state = self.optimizer.state[p]
+                    for key in ("exp_avg", "exp_avg_sq"):
+                        state.setdefault(key, torch.zeros_like(p))
+                    state.setdefault("step", torch.zeros((), device=p.device))
+                    moments = (torch.atleast_1d(state[key]) for key in ("exp_avg", "exp_avg_sq"))
+                    self.moved.append(Moved(number[p], *moments, g, group["betas"], group["eps"]))
+        return int(max(state["step"] for state in self.optimizer.state.values()))
+
+    def settle(self) -> None:
+        """Gives the number of steps back to Adam, before anybody else uses or saves its state."""
+        if self.count is not None:
+            for state in self.optimizer.state.values():
+                state["step"].fill_(self.count)
+            self.count = None
+
+    def _corrections(self) -> Tensor | None:
+        """(G, 2): for each group its learning rate over 1 - b1^t, and 1 / sqrt(1 - b2^t)."""
+        if self.count is None:
+            return None
+        pairs = []
+        for group in self.optimizer.param_groups:
+            b1, b2 = group["betas"]
+            pairs.append([group["lr"] / (1 - b1**self.count), (1 - b2**self.count) ** -0.5])
+        like = self.learned[0]
+        return torch.tensor(pairs, dtype=like.dtype).to(like.device, non_blocking=True)
+
+    # --- inside the graph ---------------------------------------------------------------------------------------------
+
+    def _step(self, batch: Batch, corrections: Tensor | None) -> tuple[Terms, dict[int, Tensor]]:
+        loss, terms = self.loss(batch)
+        found = torch.autograd.grad(loss, self.learned, allow_unused=True)
+        gradients = {i: gradient for i, gradient in enumerate(found) if gradient is not None}
+        with torch.no_grad():
+            for player in self.clipped if self.clip else ():
+                self._shorten(gradients, [i for i in player if i in gradients])
+            if corrections is not None:
+                for moved in self.moved:
+                    if moved.index in gradients:
+                        self._move(moved, gradients.pop(moved.index), *corrections[moved.group].unbind())
+        return {name: term.detach() for name, term in terms.items()}, gradients
+
+    def _shorten(self, gradients: dict[int, Tensor], player: list[int]) -> None:
+        """What `clip_grad_norm_` does."""
+        if not player:
+            return
+        norm = torch.stack([gradients[i].norm() for i in player]).norm()
+        scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+        for i in player:
+            gradients[i] = gradients[i] * scale
+
+    def _move(self, moved: Moved, gradient: Tensor, rate: Tensor, correction: Tensor) -> None:
+        """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1)."""
+        b1, b2 = moved.decays
+        moved.first.mul_(b1).add_((1 - b1) * gradient)
+        moved.second.mul_(b2).add_((1 - b2) * gradient * gradient)
+        change = rate * moved.first / (moved.second.sqrt() * correction + moved.eps)
+        self.learned[moved.index].sub_(change.view_as(gradient))
+
+
+class Recorded:
+    """A function of a batch and a tensor whose kernels a GPU records once and plays back: nothing waits for Python.
+
+    Its inputs are copied to where the recording reads them; its outputs stand where the next call writes them.
+    """
+
+    calls_before = 3  # in which kernels are built and memory is found; they are steps like any other
+
+    def __init__(self, function: Callable[[Batch, Tensor | None], Any]) -> None:
+        self.function, self.calls = function, 0
+        self.inputs: list[Tensor] = []
+        self.outputs: Any = None
+        self.recording: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, batch: Batch, corrections: Tensor | None) -> Any:
+        self.calls += 1
+        if self.calls <= self.calls_before:
+            return self._aside(batch, corrections)
+        given = [t for t in (*batch, corrections) if t is not None]
+        if self.recording is None:
+            self._record(batch, corrections)
+        for place, tensor in zip(self.inputs, given, strict=True):
+            place.copy_(tensor, non_blocking=True)
+        assert self.recording is not None
+        self.recording.replay()
+        return self.outputs
+
+    def _aside(self, batch: Batch, corrections: Tensor | None) -> Any:
+        """On a stream of its own, as recording asks of the calls before it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            result = self.function(batch, corrections)
+        torch.cuda.current_stream().wait_stream(stream)
+        return result
+
+    def _record(self, batch: Batch, corrections: Tensor | None) -> None:
+        """Recording runs nothing: weights, moments and random numbers stay as they are."""
+        batch = batch.map(torch.clone)
+        corrections = None if corrections is None else corrections.clone()
+        self.inputs = [t for t in (*batch, corrections) if t is not None]
+        self.recording = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.recording):
+            self.outputs = self.function(batch, corrections)

@@ -1,0 +1,175 @@
+"""The step as one graph beside the loop's own; that it is so for every recipe is a law in tests/test_law_recipes.py."""
+
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from logpx import recipes
+from logpx.data import from_array
+from logpx.model import Batch
+from logpx.train import fit
+from logpx.train.log import Reporter
+from logpx.train.whole_step import Recorded, WholeStep
+
+HOW: dict[str, Any] = {"epochs": 4, "batch_size": 32, "show": False}
+
+
+def data(n: int = 80) -> Any:
+    x = torch.randn(n, 6, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.arange(1.0, 7))
+    return from_array(x.numpy(), name="toy")
+
+
+def method(rows: Any, **options: Any) -> Any:
+    return recipes.vae(rows, latent=2, hidden=(8,), **options)
+
+
+@pytest.fixture
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[WholeStep]:
+    """Graphs are traced and run as they are, which takes a second instead of ten; those that were made."""
+    made, init = [], WholeStep.__init__
+
+    def traced(self: WholeStep, *args: Any) -> None:
+        init(self, *args[:-1], "aot_eager")
+        made.append(self)
+
+    monkeypatch.setattr(WholeStep, "__init__", traced)
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # when the compiler is imported
+def test_compiled_a_run_ends_with_the_same_numbers(tmp_path: Any) -> None:
+    """By the real compiler: 80 of 100 rows are two full batches and a short one, in every epoch."""
+    rows = data(100)
+    plain = fit(method(rows), rows, compile="no", **HOW)
+    torch.compiler.reset()
+    whole = fit(method(rows), rows, compile="yes", out=tmp_path / "run", **HOW)
+    assert whole.info["compiled"] is True
+    for ours, theirs in zip(whole.rows, plain.rows, strict=True):
+        assert ours["train"] == pytest.approx(theirs["train"], rel=1e-4)
+    torch.testing.assert_close(whole.model.state_dict(), plain.model.state_dict(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_resumed_it_has_the_bits_of_an_unbroken_run(
+    tmp_path: Any, traced_only: list[WholeStep], optimizer: str
+) -> None:
+    rows, how = data(), {**HOW, "compile": "yes", "optimizer": optimizer}
+    whole = fit(method(rows), rows, **how, out=tmp_path / "whole")
+    fit(method(rows), rows, **{**how, "epochs": 2}, out=tmp_path / "run")
+    resumed = fit(method(rows), rows, **how, out=tmp_path / "run", resume=True)
+    torch.testing.assert_close(resumed.model.state_dict(), whole.model.state_dict(), rtol=0, atol=0)
+    assert len(traced_only) == 3
+
+
+def test_cosine_clipping_and_paces_are_those_of_the_loop(traced_only: list[WholeStep]) -> None:
+    """A learned curvature has a pace of its own; the optimal sigma moves itself after the step."""
+    rows = data()
+    for build, options in (
+        (recipes.mixed_curvature_vae, {"signature": "e2,s2", "hidden": (8,)}),
+        (recipes.vae, {"sigma": "optimal", "hidden": (8,), "latent": 2}),
+    ):
+        how = {**HOW, "schedule": "cosine", "clip": 0.5, "precision": "float64"}
+        runs = [fit(build(rows, **options), rows, **how, compile=choice) for choice in ("no", "yes")]
+        torch.testing.assert_close(runs[1].model.state_dict(), runs[0].model.state_dict(), rtol=1e-9, atol=1e-12)
+    assert len(traced_only) == 2
+
+
+class Notes(Reporter):
+    """What was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+class Counting(nn.Module):
+    """A network that decides by a number of its own, and has a norm whose running moments move in the step."""
+
+    def __init__(self, out: int, by_value: bool) -> None:
+        super().__init__()
+        self.net, self.by_value = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, out)), by_value
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.by_value and x.sum().item() > 1e9:
+            return self.net(-x)
+        return self.net(x)
+
+
+@pytest.mark.parametrize("by_value", [False, True])
+def test_a_network_of_the_user(traced_only: list[WholeStep], by_value: bool) -> None:
+    """One that moves its buffers takes its steps whole; one that reads a tensor cannot, and the run says so and goes on."""
+    rows, said, kept = data(), [], []
+    for choice in ("no", "yes"):
+        torch.manual_seed(0)
+        made = method(rows)
+        made.model.encoder = Counting(4, by_value)
+        notes = Notes()
+        run = fit(made, rows, **{**HOW, "show": notes}, precision="float64", compile=choice)
+        said += [note for note in notes.said if note.startswith("Not compiled, only slower")]
+        kept.append(run.model.state_dict())
+    torch.testing.assert_close(kept[1], kept[0], rtol=1e-9, atol=1e-12)
+    assert len(said) == by_value
+    assert run.info["compiled"] is not by_value
+
+
+class Played:
+    """A CUDA graph on the CPU: what is recorded is a function, and replaying calls it and writes where it wrote."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        x, corrections = self.recorded.inputs
+        result = self.recorded.function(Batch(x), corrections)
+        for place, tensor in zip(self.recorded.outputs, result, strict=True):
+            place.copy_(tensor)
+
+
+def test_a_recording_is_played_back_on_new_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a recorded step reads and writes, on the CPU: only the recording itself is a stand-in."""
+    calls: list[str] = []
+
+    class NoStream:
+        def wait_stream(self, other: Any) -> None:
+            calls.append("wait")
+
+    @contextmanager
+    def recording(graph: Played) -> Any:
+        graph.recorded = recorded  # type: ignore[attr-defined]
+        yield
+
+    @contextmanager
+    def stream(_: Any) -> Any:
+        yield
+
+    for name, what in {"CUDAGraph": Played, "graph": recording, "Stream": NoStream, "stream": stream}.items():
+        monkeypatch.setattr(torch.cuda, name, what)
+    monkeypatch.setattr(torch.cuda, "current_stream", NoStream)
+    moved = torch.zeros(3)
+
+    def step(batch: Batch, rate: Tensor | None) -> tuple[Tensor, ...]:
+        assert rate is not None
+        moved.add_(rate * batch.x.sum(0))
+        return (moved.clone(), batch.x.mean())
+
+    recorded = Recorded(step)
+    expected = torch.zeros(3)
+    for i in range(6):
+        x, rate = torch.randn(4, 3), torch.tensor(0.1 * i)
+        expected = expected + rate * x.sum(0)
+        before = [t.clone() for t in recorded.outputs or ()]
+        out = recorded(Batch(x), rate)
+        if i == recorded.calls_before:  # the stand-in runs what it records: a real recording moves nothing
+            moved.copy_(expected)
+            continue
+        torch.testing.assert_close(moved, expected)
+        torch.testing.assert_close(out[1], x.mean())
+        assert i <= recorded.calls_before or not torch.equal(out[0], before[0])
+    assert len(calls) == 2 * recorded.calls_before
+    assert recorded.recording.replays == 3  # type: ignore[union-attr]
