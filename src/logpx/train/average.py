@@ -18,7 +18,7 @@ class Average:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.weights = [p for p in model.parameters() if p.requires_grad]
+        self.weights: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.decay, self.steps = decay, 0
         self.averages = [p.detach().clone() for p in self.weights]
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
@@ -289,7 +289,7 @@ class Loop:
         self.epoch += 1
         self._look_at_the_encoder()
         row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
-        with self.average.in_place() if self.average else nullcontext():
+        with self._averaged():
             if len(self.data.held_out):
                 row["held_out"] = held_out or self.score_held_out()
             improved = self._compare(row.get("held_out", {}).get("loss"))
@@ -299,7 +299,12 @@ class Loop:
             self.folder.append_row(row)
             if self.epoch % self.settings["save_every"] == 0:
                 self._save()
-        self.says.epoch(row, improved)
+        with self._averaged():  # a reporter may look at the model too
+            self.says.epoch(row, improved)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Within, the model has the weights that are scored and kept: the averaged ones, where there are any."""
+        return self.average.in_place() if self.average else nullcontext()
 
     def score_held_out(self) -> dict[str, float]:
         """Each term averaged over the held-out rows, with the same noise after every epoch."""

@@ -23,7 +23,7 @@ class Moved(NamedTuple):
     Those of a parameter without dimensions are seen as (1,): a graph of torch 2.13 forgets to write into an input without.
     """
 
-    index: int
+    number: int
     first: Tensor
     second: Tensor
     group: int
@@ -106,8 +106,8 @@ class WholeStep:
                     for key in ("exp_avg", "exp_avg_sq"):
                         state.setdefault(key, torch.zeros_like(p))
                     state.setdefault("step", torch.zeros((), device=p.device))
-                    moments = (torch.atleast_1d(state[key]) for key in ("exp_avg", "exp_avg_sq"))
-                    self.moved.append(Moved(number[p], *moments, g, group["betas"], group["eps"]))
+                    first, second = torch.atleast_1d(state["exp_avg"], state["exp_avg_sq"])
+                    self.moved.append(Moved(number[p], first, second, g, group["betas"], group["eps"]))
         return int(max(state["step"] for state in self.optimizer.state.values()))
 
     def settle(self) -> None:
@@ -139,8 +139,8 @@ class WholeStep:
                 self._shorten(gradients, [i for i in player if i in gradients])
             if corrections is not None:
                 for moved in self.moved:
-                    if moved.index in gradients:
-                        self._move(moved, gradients.pop(moved.index), *corrections[moved.group].unbind())
+                    if moved.number in gradients:
+                        self._move(moved, gradients.pop(moved.number), *corrections[moved.group].unbind())
         return {name: term.detach() for name, term in terms.items()}, gradients
 
     def _shorten(self, gradients: dict[int, Tensor], player: list[int]) -> None:
@@ -158,7 +158,7 @@ class WholeStep:
         moved.first.mul_(b1).add_((1 - b1) * gradient)
         moved.second.mul_(b2).add_((1 - b2) * gradient * gradient)
         change = rate * moved.first / (moved.second.sqrt() * correction + moved.eps)
-        self.learned[moved.index].sub_(change.view_as(gradient))
+        self.learned[moved.number].sub_(change.view_as(gradient))
 
 
 class Recorded:
