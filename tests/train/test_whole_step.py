@@ -117,6 +117,34 @@ def test_a_network_of_the_user(traced_only: list[WholeStep], by_value: bool) -> 
     assert run.info["compiled"] is not by_value
 
 
+class Annealed(nn.Module):
+    """A network that counts its own steps, so that no trace of it holds for the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.calls = nn.Linear(6, 4), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.net(x) * (1 - 0.9**self.calls)
+
+
+def test_a_trace_that_never_holds_is_given_up_in_the_middle(traced_only: list[WholeStep]) -> None:
+    """Steps taken compiled, given up after the third trace, count as steps of Adam; the numbers are those of the loop."""
+    import torch._dynamo
+
+    rows, notes, kept = data(), Notes(), []
+    for choice in ("no", "yes"):
+        torch.manual_seed(0)
+        made = method(rows)
+        made.model.encoder = Annealed()
+        with torch._dynamo.config.patch(recompile_limit=3):
+            run = fit(made, rows, **{**HOW, "show": notes}, precision="float64", compile=choice)
+        kept.append(run.model.state_dict())
+    torch.testing.assert_close(kept[1], kept[0], rtol=1e-9, atol=1e-12)
+    assert any(note.startswith("Not compiled, only slower") for note in notes.said)
+
+
 class Played:
     """A CUDA graph on the CPU: what is recorded is a function, and replaying calls it and writes where it wrote."""
 

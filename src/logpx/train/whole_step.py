@@ -87,7 +87,9 @@ class WholeStep:
             with config.patch(trace_autograd_ops=True):  # a graph may hold a call of torch.autograd.grad
                 terms, gradients = self.graph(batch, self._corrections())
         except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as why:
-            self.count = None
+            if self.count is not None:
+                self.count -= 1
+            self.settle()
             said = str(getattr(why, "inner_exception", why)).strip().splitlines()[0]
             raise UserError(f"Not compiled, only slower: {said.rstrip('.')}.") from why
         for i, gradient in gradients.items():
