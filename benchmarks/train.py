@@ -36,7 +36,8 @@ def ours(how: str, epochs: int, batch: int, latent: int) -> dict[str, Any]:
     data = load("mnist", protocol="grey", held_out=0)
     precision, _, compile = how.partition(":")
     method = recipes.vae(data, latent=latent, likelihood="grey")
-    run = fit(method, data, epochs=epochs, batch_size=batch, show=False, precision=precision, compile=compile)  # type: ignore
+    manner: dict[str, Any] = {"precision": precision, "compile": compile}
+    run = fit(method, data, epochs=epochs, batch_size=batch, show=False, **manner)
     return {
         "peer": f"logpx {how}",
         "epoch_seconds": [row["seconds"] for row in run.rows],

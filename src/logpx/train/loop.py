@@ -71,8 +71,7 @@ def fit(
     check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average}
-    given |= {"patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average, "patience": patience}
     method = method.with_training(**given)
     place, dtype = find_device(device), dtype_of(precision)
     method.model.to(place, dtype)

@@ -68,8 +68,7 @@ def sweep(
     _check(methods, names, seeds, at_once, out, resume)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average}
-    given |= {"patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average, "patience": patience}
     methods = [method.with_training(**given) for method in methods]
     place = find_device(device)
     settings = {"device": str(place), "precision": precision, "compile": compile, "save_every": save_every}

@@ -60,8 +60,8 @@ class WholeStep:
         self.optimizer: Any = optimizer
         self.is_adam = isinstance(optimizer, torch.optim.Adam)
         self.learned = list(dict.fromkeys(p for player in players for p in player))
-        number = {p: i for i, p in enumerate(self.learned)}
-        self.clipped = [[number[p] for p in player if p in paces] for player in players]
+        self.numbers = {p: i for i, p in enumerate(self.learned)}
+        self.clipped = [[self.numbers[p] for p in player if p in paces] for player in players]
         self.moved: list[Moved] = []
         self.count: int | None = None  # of Adam's steps, while it is kept here and not in its state
         self.shape: torch.Size | None = None
@@ -101,7 +101,6 @@ class WholeStep:
     def _take_over(self) -> int:
         """The number of steps that Adam has taken; moments are made where it has taken none."""
         if not self.moved:
-            number = {p: i for i, p in enumerate(self.learned)}
             for g, group in enumerate(self.optimizer.param_groups):
                 for p in group["params"]:
                     state = self.optimizer.state[p]
@@ -109,7 +108,7 @@ class WholeStep:
                         state.setdefault(key, torch.zeros_like(p))
                     state.setdefault("step", torch.zeros((), device=p.device))
                     first, second = torch.atleast_1d(state["exp_avg"], state["exp_avg_sq"])
-                    self.moved.append(Moved(number[p], first, second, g, group["betas"], group["eps"]))
+                    self.moved.append(Moved(self.numbers[p], first, second, g, group["betas"], group["eps"]))
         return int(max(state["step"] for state in self.optimizer.state.values()))
 
     def settle(self) -> None:
