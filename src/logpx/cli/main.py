@@ -59,6 +59,7 @@ OF_TRAINING = (
     "learning_rate",
     "clip",
     "average",
+    "encoder_decay",
     "patience",
     "threads",
     "save_every",

@@ -10,7 +10,17 @@ if TYPE_CHECKING:
     from logpx.recipes import Recipe
 
 #: settings of training that may be swept as a recipe's options may
-OF_TRAINING = ("epochs", "batch_size", "learning_rate", "schedule", "optimizer", "clip", "average", "patience")
+OF_TRAINING = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "schedule",
+    "optimizer",
+    "clip",
+    "average",
+    "encoder_decay",
+    "patience",
+)
 
 
 class Range(NamedTuple):

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from logpx.cli.app import JSON, StoppedError, app, print_json
+from logpx.cli.over import OF_TRAINING
 from logpx.cli.results import in_numbers, in_words, judged, reconstruction, write_report
 from logpx.errors import UserError
 
@@ -76,6 +77,9 @@ def train_options(
         Literal["adam", "muon"] | None, typer.Option(help="muon: fewer steps are needed, each of them longer.")
     ] = None,
     clip: Annotated[float | None, typer.Option(help="Largest norm of the gradient.")] = None,
+    encoder_decay: Annotated[
+        float | None, typer.Option(help="Weight decay of the encoder, which overfits first: 0.2.")
+    ] = None,
     average: Annotated[
         float | None, typer.Option(help="Keep a moving average of the weights, of this decay per step: 0.99.")
     ] = None,
@@ -209,10 +213,8 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     given["context"] = given["context"] or ("label" if row.conditional else None)
     data = load_data(given, options.get("likelihood", "gaussian"))
     out = given["out"] or free_folder(row.name, data, given["resume"])
-    names = (
-        "epochs batch_size learning_rate schedule optimizer clip average patience seed device precision compile threads"
-    )
-    passed = {name: given[name] for name in [*names.split(), "resume", "force", "save_every"]}
+    names = (*OF_TRAINING, "seed", "device", "precision", "compile", "threads", "resume", "force", "save_every")
+    passed = {name: given[name] for name in names}
     method = row.build(data, seed=given["seed"], **options)
     with resumable(sys.argv[1:], out):
         run = fit(method, data, out=out, show=not given["quiet"], **passed)

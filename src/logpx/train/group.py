@@ -23,7 +23,7 @@ from logpx.train.at_once import Named, Pair, Stacked, Stream
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter
 from logpx.train.loop import Loop
-from logpx.train.optimizer import adam, follow_cosine
+from logpx.train.optimizer import Decay, adam, follow_cosine
 from logpx.train.run import Run
 
 ROWS_AT_ONCE = 1 << 14  # held-out rows times members up to which scoring them together is worth its memory
@@ -96,7 +96,10 @@ class Group:
         self.pieces: Pieces = [
             (self.stacked.learned[name][a:b], name, a, b) for a, b in self._of_one_rate() for name in self.paces
         ]
-        self.optimizer = adam({t: self.paces[name] * self._rate(a) for t, name, a, _ in self.pieces}, 1.0)
+        decay = Decay(
+            first.training.encoder_decay, {t for t, name, *_ in self.pieces if own[name] in first.decay.weights}
+        )
+        self.optimizer = adam({t: self.paces[name] * self._rate(a) for t, name, a, _ in self.pieces}, 1.0, decay)
         self._take_moments()
 
     def _rate(self, i: int) -> float:
@@ -199,7 +202,7 @@ class Group:
 
     def _moments(self, i: int) -> Any:
         optimizer = self.loops[i].optimizer
-        assert isinstance(optimizer, torch.optim.Adam)
+        assert isinstance(optimizer, torch.optim.AdamW)
         return optimizer.state
 
     def release(self) -> None:

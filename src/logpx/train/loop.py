@@ -30,7 +30,7 @@ from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_o
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
 from logpx.train.method import Act, Method, Optimizer, Schedule
-from logpx.train.optimizer import Together, adam, follow_cosine, muon, paces
+from logpx.train.optimizer import Decay, Together, adam, follow_cosine, muon, paces
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 from logpx.train.whole_step import WholeStep
@@ -47,6 +47,7 @@ def fit(
     optimizer: Optimizer | None = None,
     clip: float | None = None,
     average: float | None = None,
+    encoder_decay: float | None = None,
     patience: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -71,7 +72,8 @@ def fit(
     check_settings(precision=precision, compile=compile, threads=threads, save_every=save_every)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average, "patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average}
+    given |= {"encoder_decay": encoder_decay, "patience": patience}
     method = method.with_training(**given)
     place, dtype = find_device(device), dtype_of(precision)
     method.model.to(place, dtype)
@@ -133,6 +135,7 @@ class Loop:
         self.narrow = Bfloat16(self.model.networks() if settings["precision"] == "bfloat16" else [], like.device)
         self.paces = paces((self.model, self.objective))
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
+        self.decay = Decay.of(self.model.encoder, self.training.encoder_decay)
         self.optimizer = self._optimizer()
         self.epoch, self.step, self.stale = 0, 0, 0
         self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
@@ -147,8 +150,8 @@ class Loop:
             raise UserError("This model has no parameter that training could move.")
         rate = self.training.learning_rate
         if self.training.optimizer == "muon":
-            return muon(self.paces, rate, (self.model, self.objective))
-        return adam(self.paces, rate)
+            return muon(self.paces, rate, (self.model, self.objective), self.decay)
+        return adam(self.paces, rate, self.decay)
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ class Training:
     clip      largest norm of the model's gradient, and of a critic's, each by itself; None for no clipping.
     average   decay per step of a moving average of the weights, such as 0.99: it is scored and kept in their place. With it
               the learning rate can be larger; None for none.
+    encoder_decay  w <- w - learning_rate * encoder_decay * w at each step, of the encoder's matrices and filters, outside
+              Adam's moments (AdamW; Loshchilov & Hutter 2019, arXiv:1711.05101). The encoder is what overfits first: new rows
+              suffer where q(z|x) was learned by heart (Shu et al. 2018, arXiv:1805.08913); 0 for none.
     patience  epochs without a better held-out loss, counted after every warm-up has ended, before the run stops.
     encoder_steps  at most so many steps of the encoder alone before each of the decoder alone, while the mutual
               information I(x; z) of held-out rows still rises; 0 moves both at once (He et al. 2019, algorithm 1).
@@ -43,6 +46,7 @@ class Training:
     optimizer: Optimizer = "adam"
     clip: float | None = None
     average: float | None = None
+    encoder_decay: float = 0.0
     patience: int | None = None
     encoder_steps: int = 0
 
@@ -57,6 +61,11 @@ class Training:
             raise UserError(f"encoder_steps is {self.encoder_steps}: it must be a whole number, 0 or more.")
         if self.average is not None and not 0 < self.average < 1:
             raise UserError(f"average is {self.average}: it must lie between 0 and 1, such as 0.99.")
+        if not 0 <= self.encoder_decay * self.learning_rate < 1:
+            raise UserError(
+                f"encoder_decay is {self.encoder_decay}: it must be 0 or more, and below 1 / learning_rate, where a step "
+                "leaves nothing of a weight."
+            )
         for name, kind in (("schedule", Schedule), ("optimizer", Optimizer)):
             if getattr(self, name) not in get_args(kind):
                 raise UserError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(get_args(kind))}.")

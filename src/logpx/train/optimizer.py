@@ -1,8 +1,8 @@
 """What moves the parameters (floor 6): Adam, or Muon for the matrices of linear layers and Adam for everything else."""
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -50,13 +50,30 @@ def paces(parts: Iterable[nn.Module]) -> Paces:
     return found
 
 
-def adam(learned: Paces, learning_rate: float) -> torch.optim.Optimizer:
+class Decay(NamedTuple):
+    """w <- w - learning rate * rate * w of these weights at each step, outside the gradient (Loshchilov & Hutter 2019)."""
+
+    rate: float = 0.0
+    weights: Collection[Tensor] = frozenset()
+
+    @classmethod
+    def of(cls, network: nn.Module, rate: float) -> "Decay":
+        """That of a network's matrices and filters; biases and gains keep their size."""
+        return cls(rate, frozenset(p for p in network.parameters() if p.ndim > 1))
+
+
+NO_DECAY = Decay()
+
+
+def adam(learned: Paces, learning_rate: float, decay: Decay = NO_DECAY) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), fused; each parameter at its own multiple of the learning rate."""
     fused = next(iter(learned)).device.type in ("cpu", "cuda")
-    return torch.optim.Adam(groups(learned, learning_rate), lr=learning_rate, fused=fused)
+    return torch.optim.AdamW(groups(learned, learning_rate, decay), lr=learning_rate, fused=fused)
 
 
-def muon(learned: Paces, learning_rate: float, parts: Iterable[nn.Module]) -> torch.optim.Optimizer | Together:
+def muon(
+    learned: Paces, learning_rate: float, parts: Iterable[nn.Module], decay: Decay = NO_DECAY
+) -> torch.optim.Optimizer | Together:
     """Muon (Jordan et al. 2024) for the weights of linear layers, Adam for the rest.
 
     Its momentum is replaced by the nearest orthogonal matrix, scaled to the size of an Adam update (Liu et al. 2025,
@@ -71,17 +88,23 @@ def muon(learned: Paces, learning_rate: float, parts: Iterable[nn.Module]) -> to
     matrices = {p: pace for p, pace in learned.items() if p in linear}
     rest = {p: pace for p, pace in learned.items() if p not in linear}
     if not matrices:
-        return adam(learned, learning_rate)
-    how: dict[str, Any] = {"weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
-    first = torch.optim.Muon(groups(matrices, learning_rate), lr=learning_rate, **how)
-    return Together(first, adam(rest, learning_rate)) if rest else first
+        return adam(learned, learning_rate, decay)
+    matched = groups(matrices, learning_rate, decay)
+    first = torch.optim.Muon(matched, lr=learning_rate, adjust_lr_fn="match_rms_adamw")
+    return Together(first, adam(rest, learning_rate, decay)) if rest else first
 
 
-def groups(learned: Paces, learning_rate: float) -> list[dict[str, Any]]:
-    """Parameters by their multiple of the learning rate: a critic or a curvature may have a pace of its own."""
+def groups(learned: Paces, learning_rate: float, decay: Decay) -> list[dict[str, Any]]:
+    """Parameters by their multiple of the learning rate (a critic or a curvature may have a pace of its own) and decay."""
+    kinds = {p: (pace, decay.rate if p in decay.weights else 0.0) for p, pace in learned.items()}
     return [
-        {"params": [p for p in learned if learned[p] == rate], "lr": rate * learning_rate, "rate": rate}
-        for rate in dict.fromkeys(learned.values())
+        {
+            "params": [p for p in learned if kinds[p] == (pace, rate)],
+            "lr": pace * learning_rate,
+            "rate": pace,
+            "weight_decay": rate,
+        }
+        for pace, rate in dict.fromkeys(kinds.values())
     ]
 
 

@@ -36,6 +36,7 @@ def sweep(
     optimizer: Optimizer | None = None,
     clip: float | None = None,
     average: float | None = None,
+    encoder_decay: float | None = None,
     patience: int | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -68,7 +69,8 @@ def sweep(
     _check(methods, names, seeds, at_once, out, resume)
     data = data if isinstance(data, Data) else from_array(data)
     given: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average, "patience": patience}
+    given |= {"schedule": schedule, "optimizer": optimizer, "clip": clip, "average": average}
+    given |= {"encoder_decay": encoder_decay, "patience": patience}
     methods = [method.with_training(**given) for method in methods]
     place = find_device(device)
     settings = {"device": str(place), "precision": precision, "compile": compile, "save_every": save_every}

@@ -29,6 +29,7 @@ class Moved(NamedTuple):
     group: int
     decays: tuple[float, float]
     eps: float
+    shrinks: bool
 
 
 #: what a trace depends on that no training changes: code, and hooks that would have to be hung in during it
@@ -58,7 +59,7 @@ class WholeStep:
     ) -> None:
         self.loss, self.clip = loss, clip
         self.optimizer: Any = optimizer
-        self.is_adam = isinstance(optimizer, torch.optim.Adam)
+        self.is_adam = isinstance(optimizer, torch.optim.AdamW)
         self.learned = list(dict.fromkeys(p for player in players for p in player))
         self.numbers = {p: i for i, p in enumerate(self.learned)}
         self.clipped = [[self.numbers[p] for p in player if p in paces] for player in players]
@@ -108,7 +109,8 @@ class WholeStep:
                         state.setdefault(key, torch.zeros_like(p))
                     state.setdefault("step", torch.zeros((), device=p.device))
                     first, second = torch.atleast_1d(state["exp_avg"], state["exp_avg_sq"])
-                    self.moved.append(Moved(self.numbers[p], first, second, g, group["betas"], group["eps"]))
+                    how = group["betas"], group["eps"], group["weight_decay"] > 0
+                    self.moved.append(Moved(self.numbers[p], first, second, g, *how))
         return int(max(state["step"] for state in self.optimizer.state.values()))
 
     def settle(self) -> None:
@@ -119,15 +121,16 @@ class WholeStep:
             self.count = None
 
     def _corrections(self) -> Tensor | None:
-        """(G, 2): for each group its learning rate over 1 - b1^t, and 1 / sqrt(1 - b2^t)."""
+        """(G, 3): for each group its learning rate over 1 - b1^t, 1 / sqrt(1 - b2^t), and what share of a weight decays."""
         if self.count is None:
             return None
-        pairs = []
+        found = []
         for group in self.optimizer.param_groups:
             b1, b2 = group["betas"]
-            pairs.append([group["lr"] / (1 - b1**self.count), (1 - b2**self.count) ** -0.5])
+            rate, share = group["lr"] / (1 - b1**self.count), group["lr"] * group["weight_decay"]
+            found.append([rate, (1 - b2**self.count) ** -0.5, share])
         like = self.learned[0]
-        return torch.tensor(pairs, dtype=like.dtype).to(like.device, non_blocking=True)
+        return torch.tensor(found, dtype=like.dtype).to(like.device, non_blocking=True)
 
     # --- inside the graph ---------------------------------------------------------------------------------------------
 
@@ -153,13 +156,16 @@ class WholeStep:
         for i in player:
             gradients[i] = gradients[i] * scale
 
-    def _move(self, moved: Moved, gradient: Tensor, rate: Tensor, correction: Tensor) -> None:
-        """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1)."""
+    def _move(self, moved: Moved, gradient: Tensor, rate: Tensor, correction: Tensor, share: Tensor) -> None:
+        """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1), the weight's decay beside it (Loshchilov & Hutter 2019)."""
         b1, b2 = moved.decays
         moved.first.mul_(b1).add_((1 - b1) * gradient)
         moved.second.mul_(b2).add_((1 - b2) * gradient * gradient)
         change = rate * moved.first / (moved.second.sqrt() * correction + moved.eps)
-        self.learned[moved.number].sub_(change.view_as(gradient))
+        weight = self.learned[moved.number]
+        if moved.shrinks:
+            weight.mul_(1 - share)
+        weight.sub_(change.view_as(gradient))
 
 
 class Recorded:
