@@ -1,4 +1,4 @@
-"""One side of benchmarks/models.py, alone in its process: it trains one model on given rows and prints a line of JSON.
+"""One side of models.py or gpu.py, alone in its process: it trains one model on given rows and prints a line of JSON.
 
     python benchmarks/sides.py logpx conv ROWS.npy --epochs 3
 
@@ -15,7 +15,9 @@ from typing import Any
 
 #: recipe, its options, and Pythae's model
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "mlp": ("vae", {"latent": 20, "hidden": (400,)}, "VAE"),
     "conv": ("vae", {"network": "conv", "latent": 20, "hidden": (400,)}, "VAE"),
+    "large": ("vae", {"network": "conv", "latent": 128, "hidden": (1024,)}, "VAE"),
     "poincare": ("poincare_vae", {"latent": 10, "hidden": (600,), "decoder": "linear"}, "PoincareVAE"),
     "sphere": ("hyperspherical_vae", {"latent": 10, "hidden": (256, 128)}, "SVAE"),
     "iwae": ("iwae", {"latent": 50, "hidden": (200, 200), "samples": 50, "gradient": "plain"}, "IWAE"),
@@ -33,9 +35,20 @@ def ours(x: Any, given: argparse.Namespace) -> Epochs:
     recipe, options, _ = CASES[given.case]
     data = from_array(x, kind="binary", held_out=0, test=0)
     method = getattr(recipes, recipe)(data, seed=given.seed, **options)
+    if given.case == "large":
+        widen(method.model, x.shape[1:], options["latent"])
     how: dict[str, Any] = {"epochs": given.epochs, "batch_size": given.batch, "learning_rate": 1e-3, "seed": given.seed}
-    run = fit(method, data, precision=given.precision, compile=given.compile, threads=given.threads, show=False, **how)
+    how |= {"precision": given.precision, "compile": given.compile, "threads": given.threads, "device": given.device}
+    run = fit(method, data, show=False, **how)
     return [row["seconds"] for row in run.rows], [row["train"]["loss"] for row in run.rows]
+
+
+def widen(model: Any, shape: tuple[int, ...], latent: int) -> None:
+    """Convolutions of 256, 512 and 1024 channels in the place of the recipe's 32 and 64."""
+    from logpx.networks import ConvDecoder, ConvEncoder
+
+    model.encoder = ConvEncoder(shape, (2 * latent,), channels=(256, 512, 1024), hidden=(1024,))
+    model.decoder = ConvDecoder((latent,), (1, *shape), channels=(1024, 512, 256), hidden=(1024,))
 
 
 def plain(x: Any, given: argparse.Namespace) -> Epochs:
@@ -43,10 +56,10 @@ def plain(x: Any, given: argparse.Namespace) -> Epochs:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from written import MODELS
+    from written import MODELS, Plain
 
     case = given.case
-    model = MODELS[case](case)
+    model = MODELS.get(case, Plain)(case).to(given.device)
     loader = DataLoader(TensorDataset(torch.from_numpy(x).float()), batch_size=given.batch, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seconds, losses = [], []
@@ -54,7 +67,7 @@ def plain(x: Any, given: argparse.Namespace) -> Epochs:
         start, total = time.perf_counter(), 0.0
         for (rows,) in loader:
             optimizer.zero_grad()
-            loss = model(rows)
+            loss = model(rows.to(given.device))
             loss.backward()
             if case == "pixel":
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -88,13 +101,13 @@ def pythae(x: Any, given: argparse.Namespace) -> Epochs:
 
     with tempfile.TemporaryDirectory() as folder:
         sizes = {"num_epochs": given.epochs, "per_device_train_batch_size": given.batch, "learning_rate": 1e-3}
-        training = BaseTrainerConfig(output_dir=folder, no_cuda=True, seed=given.seed, **sizes)
-        pipeline = TrainingPipeline(model=pythae_model(given.case, models), training_config=training)
+        training = BaseTrainerConfig(output_dir=folder, no_cuda=given.device == "cpu", seed=given.seed, **sizes)
+        pipeline = TrainingPipeline(model=pythae_model(given.case, models, x.shape[1:]), training_config=training)
         pipeline(train_data=x.astype("float32"), callbacks=[Clock()])
     return Clock.seconds, Clock.losses
 
 
-def pythae_model(case: str, models: Any) -> Any:
+def pythae_model(case: str, models: Any, shape: tuple[int, ...]) -> Any:
     """Its model of that case around our networks."""
     import torch
     from pythae.models.base.base_utils import ModelOutput
@@ -128,10 +141,8 @@ def pythae_model(case: str, models: Any) -> Any:
 
     name = CASES[case][2]
     more = {"poincare": {"curvature": C}, "iwae": {"number_samples": K}}.get(case, {})
-    latent = {"conv": 20, "poincare": 10, "sphere": M, "iwae": 50}[case]
-    config = getattr(models, f"{name}Config")(
-        input_dim=(1, 28, 28), latent_dim=latent, reconstruction_loss="bce", **more
-    )
+    latent = {"mlp": 20, "conv": 20, "large": 128, "poincare": 10, "sphere": M, "iwae": 50}[case]
+    config = getattr(models, f"{name}Config")(input_dim=shape, latent_dim=latent, reconstruction_loss="bce", **more)
     return getattr(models, name)(config, encoder=Encoder(), decoder=Decoder())
 
 
@@ -139,9 +150,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("side", choices=("logpx", "plain", "pythae"))
     parser.add_argument("case", choices=list(CASES))
-    parser.add_argument("data", help="rows of zeros and ones, .npy, (N, 1, 28, 28)")
+    parser.add_argument("data", help="rows of zeros and ones, .npy, (N, 1, 28, 28), of large (N, 3, 64, 64)")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", default="auto")
+    parser.add_argument("--device", default="cpu")
     for name, value in {"epochs": 3, "batch": 128, "threads": 2, "seed": 0}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     given = parser.parse_args()

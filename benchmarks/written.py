@@ -33,7 +33,15 @@ def networks(case: str) -> tuple[nn.Module, nn.Module]:
         up = [nn.ReLU(), nn.ConvTranspose2d(64, 32, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(32, 1, 4, 2, 1)]
         decoder = nn.Sequential(*mlp(20, 400, 3136), nn.Unflatten(1, (64, 7, 7)), *up)
         return nn.Sequential(*down, *mlp(3136, 400, 40)), decoder
-    sizes = {"poincare": (600, 10), "sphere": (256, 128, M), "iwae": (200, 200, 50), "pixel": (400, 20)}[case]
+    if case == "large":
+        return large()
+    sizes = {
+        "mlp": (400, 20),
+        "poincare": (600, 10),
+        "sphere": (256, 128, M),
+        "iwae": (200, 200, 50),
+        "pixel": (400, 20),
+    }[case]
     *hidden, latent = sizes
     numbers = M + 1 if case == "sphere" else 2 * latent
     activation = nn.Tanh if case == "iwae" else nn.ReLU
@@ -43,6 +51,15 @@ def networks(case: str) -> tuple[nn.Module, nn.Module]:
     if case == "sphere":
         back[0].weight.data *= math.sqrt(M)  # type: ignore[operator,union-attr]
     return encoder, nn.Sequential(*back, nn.Unflatten(-1, (maps, 28, 28)))
+
+
+def large() -> tuple[nn.Module, nn.Module]:
+    """Pictures of 3 x 64 x 64, three convolutions of stride 2 with 256, 512 and 1,024 channels, 128 latents."""
+    channels = (3, 256, 512, 1024)
+    down = [part for i, o in pairwise(channels) for part in (nn.Conv2d(i, o, 3, 2, 1), nn.ReLU())]
+    up = [part for i, o in pairwise(channels[::-1]) for part in (nn.ReLU(), nn.ConvTranspose2d(i, o, 4, 2, 1))]
+    decoder = nn.Sequential(*mlp(128, 1024, 65_536), nn.Unflatten(1, (1024, 8, 8)), *up)
+    return nn.Sequential(*down, nn.Flatten(), *mlp(65_536, 1024, 256)), decoder
 
 
 def cross_entropy(logits: Tensor, x: Tensor) -> Tensor:
