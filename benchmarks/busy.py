@@ -32,7 +32,7 @@ def neighbours(count: int):
 
 
 def seconds(epochs: int, setting: dict[str, str]) -> float:
-    command = [sys.executable, str(WORKER), "--worker", "--epochs", str(epochs)]
+    command = [sys.executable, str(WORKER), "--worker", "float32:no", "--epochs", str(epochs)]
     done = subprocess.run(command, env=os.environ | setting, stdout=subprocess.PIPE, text=True, check=True)
     return statistics.median(json.loads(done.stdout)["epoch_seconds"])
 

@@ -56,10 +56,10 @@ def plain(x: Any, given: argparse.Namespace) -> Epochs:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    from written import MODELS, Plain
+    from written import MODELS
 
     case = given.case
-    model = MODELS.get(case, Plain)(case).to(given.device)
+    model = MODELS[case](case).to(given.device)
     loader = DataLoader(TensorDataset(torch.from_numpy(x).float()), batch_size=given.batch, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     seconds, losses = [], []

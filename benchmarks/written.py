@@ -88,7 +88,7 @@ class Plain(nn.Module):
 class IWAE(Plain):
     def forward(self, x: Tensor) -> Tensor:
         mu, log_variance = self.encoder(x).chunk(2, 1)
-        eps = torch.randn(K, *mu.shape)
+        eps = torch.randn(K, *mu.shape, device=mu.device)
         z = mu + torch.exp(0.5 * log_variance) * eps
         log_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(-1)  # log p(z) - log q(z|x)
         log_w = log_ratio - cross_entropy(self.decoder(z), x)
@@ -165,7 +165,7 @@ class Sphere(Plain):
     def forward(self, x: Tensor) -> Tensor:
         axis, a = self.encoder(x).split([M, 1], 1)
         mu, kappa = F.normalize(axis, dim=1), F.softplus(a) + 1
-        w, across = cosine(kappa), F.normalize(torch.randn(len(x), M - 1), dim=1)
+        w, across = cosine(kappa), F.normalize(torch.randn(len(x), M - 1, device=x.device), dim=1)
         z = torch.cat([w, (1 - w.square()).clamp_min(1e-10).sqrt() * across], 1)
         u = F.normalize(F.one_hot(torch.tensor(0), M) - mu, dim=1)
         z = z - 2 * u * (u * z).sum(1, keepdim=True)
@@ -226,4 +226,12 @@ class Pixel(Plain):
         return (cross_entropy(self.head(h), x) + kl).mean()
 
 
-MODELS = {"conv": Plain, "poincare": Poincare, "sphere": Sphere, "iwae": IWAE, "pixel": Pixel}
+MODELS = {
+    "mlp": Plain,
+    "conv": Plain,
+    "large": Plain,
+    "poincare": Poincare,
+    "sphere": Sphere,
+    "iwae": IWAE,
+    "pixel": Pixel,
+}

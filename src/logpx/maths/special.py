@@ -46,14 +46,13 @@ def bernoulli_log_prob_of_all(x: Tensor, logits: Tensor, dims: int) -> Tensor:
     softplus(a) = max(a, 0) - log sigmoid(|a|), and sigmoid(|a|) lies in [1/2, 1]: 64 of them multiplied are at least 2^-64,
     so one logarithm serves them all. A CPU computes a sigmoid four times as fast as a softplus.
     """
-    t = logits.clamp_min(0).neg_()
-    linear = t.addcmul_(x.expand_as(logits), logits).flatten(-dims).sum(-1)
-    s = (
-        torch.abs(logits, out=t).sigmoid_().flatten(-dims)
-    )  # in the same memory: fresh pages cost as much as the arithmetic
+    t = logits.clamp_min(0)
+    below = t.addcmul_(x.expand_as(logits), logits, value=-1).flatten(-dims).sum(-1)  # max(a, 0) - x a
+    torch.abs(logits, out=t).sigmoid_()  # in the same memory: fresh pages cost as much as the arithmetic
+    s = t.flatten(-dims)
     whole = s.shape[-1] // 64 * 64
     products = s[..., :whole].unflatten(-1, (-1, 64)).prod(-1)
-    return linear + products.log_().sum(-1) + s[..., whole:].log().sum(-1)
+    return products.log_().sum(-1) + s[..., whole:].log().sum(-1) - below
 
 
 # --- continuous Bernoulli (Loaiza-Ganem & Cunningham 2019, arXiv:1907.06845), in its logit a -------------------------
