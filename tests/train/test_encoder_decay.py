@@ -1,5 +1,6 @@
 """Weights that decay outside the gradient: the formula, what decays, and that every way of taking a step agrees."""
 
+import json
 from typing import Any
 
 import pytest
@@ -102,3 +103,21 @@ def test_a_decay_that_is_none(decay: float) -> None:
     rows = data()
     with pytest.raises(UserError, match=r"encoder_decay is .* below 1 / learning_rate"):
         fit(method(rows), rows, **HOW | {"encoder_decay": decay})
+
+
+def test_a_method_without_weights_that_decay_says_so() -> None:
+    rows = data()
+    with pytest.raises(UserError, match="no weights that decay: leave encoder_decay out"):
+        fit(recipes.ppca(rows, latent=2), rows, encoder_decay=0.1, show=False)
+
+
+def test_a_run_from_before_the_setting_is_resumed(tmp_path: Any) -> None:
+    rows = data()
+    how = {name: value for name, value in HOW.items() if name != "encoder_decay"}
+    fit(method(rows), rows, **how | {"epochs": 1}, out=tmp_path / "run")
+    info = json.loads((tmp_path / "run/run.json").read_text())
+    del info["training"]["encoder_decay"]
+    (tmp_path / "run/run.json").write_text(json.dumps(info))
+    assert len(fit(method(rows), rows, **how, out=tmp_path / "run", resume=True).rows) == 3
+    with pytest.raises(UserError, match=r"started with encoder_decay 0\.0 and is resumed with 0\.5"):
+        fit(method(rows), rows, **HOW, out=tmp_path / "run", resume=True)

@@ -17,7 +17,6 @@ from logpx.maths.trigonometry import anywhere, extremes
 Shape = torch.Size | list[int] | tuple[int, ...]
 WRAPS = 4  # times round the sphere, either way, that the density counts
 TAIL = math.sqrt(2 * math.log(1e6))  # P(chi_n > sqrt n + TAIL) < 1e-6 for every n (Laurent & Massart 2000, lemma 1)
-_TURNS = 2 * math.pi * torch.tensor([j for j in range(-WRAPS, WRAPS + 1) if j], dtype=torch.float64)
 _FLAT = 1e-12  # a sphere of smaller kappa is not walked around: its far side is 3 million away
 
 
@@ -203,7 +202,8 @@ def _log_wraps(r2: Tensor, q: Tensor, scale: Tensor, kappa: Tensor, n: int) -> T
         precision = scale.square().reciprocal().mean(-1) / torch.where(on_sphere, kappa, 1)
         t2 = torch.where(at_loc, eps**2, t2)
         along = torch.where(at_loc, precision, q / t2)
-    t, turns = t2.sqrt().unsqueeze(-1), _TURNS.to(t2)
+    t, wraps = t2.sqrt().unsqueeze(-1), torch.arange(1, WRAPS + 1, dtype=t2.dtype, device=t2.device)
+    turns = 2 * math.pi * torch.cat([-wraps, wraps])
     ratio = (n - 1) * (1 + turns / t).abs().log() - (turns * t + turns.square() / 2) * along.unsqueeze(-1)
     more = torch.logaddexp(ratio.logsumexp(-1), t2.new_zeros(()))
     return more if on_sphere is None else torch.where(on_sphere, more, 0)

@@ -50,7 +50,7 @@ def transport_coefficients(
     lead = torch.broadcast_shapes(start.shape, end.shape)
     start = start.expand(lead)
     c = _best_guess(psi, start, end, zeta, guesses)
-    mu = torch.full((*c.shape[:-1], 1), 1e-3).to(c)
+    mu = c.new_full((*c.shape[:-1], 1), 1e-3)
     moved, J = transported(c, psi, start)
     cost = _cost(c, moved, end, zeta)
     for _ in range(iterations):
@@ -86,7 +86,7 @@ def _cost(c: Tensor, moved: Tensor, end: Tensor, zeta: float) -> Tensor:
 
 def _lasso_step(c: Tensor, J: Tensor, r: Tensor, mu: Tensor, zeta: float, sweeps: int = 4) -> Tensor:
     """argmin_b 1/2 |r + J (b - c)|^2 + mu |b - c|^2/2 + zeta |b|_1 by coordinate descent; exact for one coefficient."""
-    H = J.mT @ J + mu.unsqueeze(-1) * torch.eye(c.shape[-1]).to(c)
+    H = J.mT @ J + mu.unsqueeze(-1) * torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)
     slope = (J.mT @ r.unsqueeze(-1)).squeeze(-1)  # of the smooth part, kept up as b moves
     b = list(c.unbind(-1))
     for _ in range(sweeps):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-EVERY = 10  # steps from one look at the weights to the next: within so few they hardly move, and a look costs as much as Adam
+EVERY = 10  # at most so many steps from one look at the weights to the next: a look costs as much as Adam
 
 
 class Average:
@@ -20,20 +20,21 @@ class Average:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.weights: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.decay, self.steps = decay, 0
+        self.every = max(1, min(EVERY, round(0.1 / (1 - decay))))  # a tenth of what the average is over
         self.averages = [p.detach().clone() for p in self.weights]
 
     @torch.no_grad()
     def after_step(self, _: Any = None) -> None:
         """Looks at the weights where it is time to."""
         self.steps += 1
-        if self.steps % EVERY == 0:
-            share = max(1 - self.decay**EVERY, EVERY / self.steps)
+        if self.steps % self.every == 0:
+            share = max(1 - self.decay**self.every, self.every / self.steps)
             torch._foreach_lerp_(self.averages, self.weights, share)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The model has the averaged weights within; they are copied, as a compiled step knows where its weights stand."""
-        if self.steps < EVERY:
+        if self.steps < self.every:
             yield
             return
         own = [p.detach().clone() for p in self.weights]

@@ -23,7 +23,7 @@ from logpx.train.at_once import Named, Pair, Stacked, Stream
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter
 from logpx.train.loop import Loop
-from logpx.train.optimizer import Decay, adam, follow_cosine
+from logpx.train.optimizer import Decay, adam, follow_cosine, shortening
 from logpx.train.run import Run
 
 ROWS_AT_ONCE = 1 << 14  # held-out rows times members up to which scoring them together is worth its memory
@@ -147,7 +147,7 @@ class Group:
         for player in filter(None, self.players):
             each = [gradients[name].reshape(len(self.loops), -1).norm(dim=1) for name in player]
             norms = torch.stack(each).norm(dim=0)  # (M,)
-            scale = (most / (norms + 1e-6)).clamp(max=1.0)
+            scale = shortening(norms, most)
             for name in player:
                 gradients[name] = gradients[name] * scale.view(-1, *[1] * (gradients[name].ndim - 1))
 

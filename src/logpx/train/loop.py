@@ -29,7 +29,7 @@ from logpx.train.dry_run import dry_run
 from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_of, find_device, should_compile
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
-from logpx.train.method import Act, Method, Optimizer, Schedule
+from logpx.train.method import Act, Method, Optimizer, Schedule, Training
 from logpx.train.optimizer import Decay, Together, adam, follow_cosine, muon, paces
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
@@ -136,6 +136,8 @@ class Loop:
         self.paces = paces((self.model, self.objective))
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
         self.decay = Decay.of(self.model.encoder, self.training.encoder_decay)
+        if self.training.encoder_decay and (method.solve or not self.decay.weights):
+            raise UserError("The encoder of this method has no weights that decay: leave encoder_decay out.")
         self.optimizer = self._optimizer()
         self.epoch, self.step, self.stale = 0, 0, 0
         self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
@@ -362,7 +364,9 @@ class Loop:
             follow_cosine(self.optimizer, self.training.learning_rate, self.step / self.steps)
         if self.lagging:
             self._let_the_encoder_catch_up()
-        terms = self._compiled(batch) or self._move(batch, but=self._inference() if self.lagging else [])
+        terms = self._compiled(batch)
+        if terms is None:
+            terms = self._move(batch, but=self._inference() if self.lagging else [])
         for move in self.after_step:
             move(terms)
         self.step += 1
@@ -474,6 +478,7 @@ class Loop:
     def _reopen(self, folder: Folder) -> None:
         """Puts everything back where the saved epoch ended. UserError where the folder holds another run."""
         before = folder.read_info()
+        before["training"] = asdict(Training()) | before["training"]  # settings that came later stood at their defaults
         more = ("epochs",) if self.training.schedule == "constant" else ()  # a cosine is cut to the length of the run
         for name in ("recipe", "options", "training", "settings"):
             _same(name, before[name], self.info[name], but=more)

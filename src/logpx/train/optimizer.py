@@ -94,6 +94,11 @@ def muon(
     return Together(first, adam(rest, learning_rate, decay)) if rest else first
 
 
+def shortening(norm: Tensor, most: float) -> Tensor:
+    """What a gradient of this norm is multiplied by to be at most `most` long, as `clip_grad_norm_` does."""
+    return (most / (norm + 1e-6)).clamp(max=1.0)
+
+
 def groups(learned: Paces, learning_rate: float, decay: Decay) -> list[dict[str, Any]]:
     """Parameters by their multiple of the learning rate (a critic or a curvature may have a pace of its own) and decay."""
     kinds = {p: (pace, decay.rate if p in decay.weights else 0.0) for p, pace in learned.items()}

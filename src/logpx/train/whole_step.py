@@ -14,11 +14,11 @@ from torch import Tensor
 from logpx.errors import UserError
 from logpx.model import Batch
 from logpx.objectives import Step, Terms
-from logpx.train.optimizer import Paces, Together
+from logpx.train.optimizer import Paces, Together, shortening
 
 
 class Moved(NamedTuple):
-    """A parameter that Adam moves inside the graph: its number among all, its moments, its group of one rate, b1, b2, eps.
+    """A parameter that Adam moves inside the graph: its number among all, its moments, its row of corrections, b1, b2, eps.
 
     Those of a parameter without dimensions are seen as (1,): a graph of torch 2.13 forgets to write into an input without.
     """
@@ -26,7 +26,7 @@ class Moved(NamedTuple):
     number: int
     first: Tensor
     second: Tensor
-    group: int
+    row: int
     decays: tuple[float, float]
     eps: float
     shrinks: bool
@@ -65,13 +65,17 @@ class WholeStep:
         self.clipped = [[self.numbers[p] for p in player if p in paces] for player in players]
         self.moved: list[Moved] = []
         self.count: int | None = None  # of Adam's steps, while it is kept here and not in its state
+        self.behind: dict[
+            Tensor, int
+        ] = {}  # how many fewer of them a parameter has taken: an encoder may have caught up
+        self.rows: list[tuple[int, int]] = []  # what corrections are made for: a group of Adam's, so many steps behind
         self.shape: torch.Size | None = None
         how: dict[str, Any] = {"fullgraph": True, "dynamic": False, "isolate_recompiles": True, "backend": backend}
         how["options"] = {"guard_filter_fn": _looked_at_again}
         if backend == "inductor":
             how["options"]["fallback_random"] = True  # the noise of a step that is not compiled
         compiled = torch.compile(self._step, **how)
-        self.graph = Recorded(compiled) if self.learned[0].device.type == "cuda" else compiled
+        self.graph = Recorded(compiled, self.learned[0].device) if self.learned[0].is_cuda else compiled
 
     def fits(self, batch: Batch) -> bool:
         """Whether the batch has the shape that the graph is made for; the short last one of an epoch has another."""
@@ -87,10 +91,12 @@ class WholeStep:
         try:
             with config.patch(trace_autograd_ops=True):  # a graph may hold a call of torch.autograd.grad
                 terms, gradients = self.graph(batch, self._corrections())
-        except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit) as why:
+        except (exc.TorchDynamoException, exc.FailOnRecompileLimitHit, UserError) as why:
             if self.count is not None:
                 self.count -= 1
             self.settle()
+            if isinstance(why, UserError):
+                raise
             said = str(getattr(why, "inner_exception", why)).strip().splitlines()[0]
             raise UserError(f"Not compiled, only slower: {said.rstrip('.')}.") from why
         for i, gradient in gradients.items():
@@ -100,35 +106,45 @@ class WholeStep:
         return terms
 
     def _take_over(self) -> int:
-        """The number of steps that Adam has taken; moments are made where it has taken none."""
+        """The number of steps that Adam has taken, read in one go; moments are made where it has taken none."""
+        state = self.optimizer.state
         if not self.moved:
-            for g, group in enumerate(self.optimizer.param_groups):
-                for p in group["params"]:
-                    state = self.optimizer.state[p]
-                    for key in ("exp_avg", "exp_avg_sq"):
-                        state.setdefault(key, torch.zeros_like(p))
-                    state.setdefault("step", torch.zeros((), device=p.device))
-                    first, second = torch.atleast_1d(state["exp_avg"], state["exp_avg_sq"])
-                    how = group["betas"], group["eps"], group["weight_decay"] > 0
-                    self.moved.append(Moved(self.numbers[p], first, second, g, *how))
-        return int(max(state["step"] for state in self.optimizer.state.values()))
+            for p in (p for group in self.optimizer.param_groups for p in group["params"]):
+                for key in ("exp_avg", "exp_avg_sq"):
+                    state[p].setdefault(key, torch.zeros_like(p))
+                state[p].setdefault("step", torch.zeros((), device=p.device))
+        steps = [int(n) for n in torch.stack([its["step"] for its in state.values()]).tolist()]
+        if not self.moved:
+            self.behind = {p: max(steps) - n for p, n in zip(state, steps, strict=True)}
+            self._find_moments()
+        return max(steps)
+
+    def _find_moments(self) -> None:
+        for g, group in enumerate(self.optimizer.param_groups):
+            for p in group["params"]:
+                row = g, self.behind[p]
+                self.rows = list(dict.fromkeys([*self.rows, row]))
+                first, second = torch.atleast_1d(*(self.optimizer.state[p][key] for key in ("exp_avg", "exp_avg_sq")))
+                how = self.rows.index(row), group["betas"], group["eps"], group["weight_decay"] > 0
+                self.moved.append(Moved(self.numbers[p], first, second, *how))
 
     def settle(self) -> None:
         """Gives the number of steps back to Adam, before anybody else uses or saves its state."""
         if self.count is not None:
-            for state in self.optimizer.state.values():
-                state["step"].fill_(self.count)
+            for p, state in self.optimizer.state.items():
+                state["step"].fill_(self.count - self.behind[p])
             self.count = None
 
     def _corrections(self) -> Tensor | None:
-        """(G, 3): for each group its learning rate over 1 - b1^t, 1 / sqrt(1 - b2^t), and what share of a weight decays."""
+        """(R, 3): for each row its learning rate over 1 - b1^t, 1 / sqrt(1 - b2^t), and what share of a weight decays."""
         if self.count is None:
             return None
         found = []
-        for group in self.optimizer.param_groups:
+        for g, behind in self.rows:
+            group, t = self.optimizer.param_groups[g], self.count - behind
             b1, b2 = group["betas"]
-            rate, share = group["lr"] / (1 - b1**self.count), group["lr"] * group["weight_decay"]
-            found.append([rate, (1 - b2**self.count) ** -0.5, share])
+            rate, share = group["lr"] / (1 - b1**t), group["lr"] * group["weight_decay"]
+            found.append([rate, (1 - b2**t) ** -0.5, share])
         like = self.learned[0]
         return torch.tensor(found, dtype=like.dtype).to(like.device, non_blocking=True)
 
@@ -144,15 +160,14 @@ class WholeStep:
             if corrections is not None:
                 for moved in self.moved:
                     if moved.number in gradients:
-                        self._move(moved, gradients.pop(moved.number), *corrections[moved.group].unbind())
+                        self._move(moved, gradients.pop(moved.number), *corrections[moved.row].unbind())
         return {name: term.detach() for name, term in terms.items()}, gradients
 
     def _shorten(self, gradients: dict[int, Tensor], player: list[int]) -> None:
-        """What `clip_grad_norm_` does."""
-        if not player:
+        """Clips the gradient of one player."""
+        if not player or self.clip is None:
             return
-        norm = torch.stack([gradients[i].norm() for i in player]).norm()
-        scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
+        scale = shortening(torch.stack([gradients[i].norm() for i in player]).norm(), self.clip)
         for i in player:
             gradients[i] = gradients[i] * scale
 
@@ -171,37 +186,46 @@ class WholeStep:
 class Recorded:
     """A function of a batch and a tensor whose kernels a GPU records once and plays back: nothing waits for Python.
 
-    Its inputs are copied to where the recording reads them; its outputs stand where the next call writes them.
+    Its inputs are copied to where the recording reads them; its outputs stand where the next call writes them. A recording does
+    not see what Python would: so it is made when two calls in a row needed no new graph, and every 500 calls one more goes
+    through Python, after which a function that has become another one is recorded anew.
     """
 
-    calls_before = 3  # in which kernels are built and memory is found; they are steps like any other
+    every = 500
 
-    def __init__(self, function: Callable[[Batch, Tensor | None], Any]) -> None:
-        self.function, self.calls = function, 0
+    def __init__(self, function: Callable[[Batch, Tensor | None], Any], device: torch.device) -> None:
+        self.function, self.device = function, device
+        self.stream: torch.cuda.Stream | None = None
+        self.calls, self.alike = 0, 0  # all of them; those in a row that met a graph they knew
         self.inputs: list[Tensor] = []
         self.outputs: Any = None
         self.recording: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, batch: Batch, corrections: Tensor | None) -> Any:
-        self.calls += 1
-        if self.calls <= self.calls_before:
-            return self._aside(batch, corrections)
-        given = [t for t in (*batch, corrections) if t is not None]
-        if self.recording is None:
-            self._record(batch, corrections)
-        for place, tensor in zip(self.inputs, given, strict=True):
-            place.copy_(tensor, non_blocking=True)
-        assert self.recording is not None
-        self.recording.replay()
-        return self.outputs
+        with torch.cuda.device(self.device):
+            self.calls += 1
+            if self.alike < 2 or self.calls % self.every == 0:
+                return self._through_python(batch, corrections)
+            if self.recording is None:
+                self._record(batch, corrections)
+            given = [t for t in (*batch, corrections) if t is not None]
+            for place, tensor in zip(self.inputs, given, strict=True):
+                place.copy_(tensor, non_blocking=True)
+            assert self.recording is not None
+            self.recording.replay()
+            return self.outputs
 
-    def _aside(self, batch: Batch, corrections: Tensor | None) -> Any:
+    def _through_python(self, batch: Batch, corrections: Tensor | None) -> Any:
         """On a stream of its own, as recording asks of the calls before it."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
+        self.stream = self.stream or torch.cuda.Stream(self.device)
+        known, now = _graphs(), torch.cuda.current_stream()
+        self.stream.wait_stream(now)
+        with torch.cuda.stream(self.stream):
             result = self.function(batch, corrections)
-        torch.cuda.current_stream().wait_stream(stream)
+        now.wait_stream(self.stream)
+        self.alike = self.alike + 1 if _graphs() == known else 0
+        if not self.alike:
+            self.recording = None
         return result
 
     def _record(self, batch: Batch, corrections: Tensor | None) -> None:
@@ -210,5 +234,16 @@ class Recorded:
         corrections = None if corrections is None else corrections.clone()
         self.inputs = [t for t in (*batch, corrections) if t is not None]
         self.recording = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.recording):
-            self.outputs = self.function(batch, corrections)
+        try:
+            with torch.cuda.graph(self.recording, stream=self.stream):
+                self.outputs = self.function(batch, corrections)
+        except RuntimeError as why:
+            said = str(why).strip().splitlines()[0].rstrip(".")
+            raise UserError(f"Not compiled, only slower: the GPU cannot record a step of this model ({said}).") from why
+
+
+def _graphs() -> int:
+    """How many graphs the compiler has made in this process."""
+    from torch._dynamo.utils import counters
+
+    return counters["stats"]["unique_graphs"]
