@@ -12,9 +12,10 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
+
+from train import last_line
 
 SAMPLES, LATENT, HIDDEN, PIXELS = 5000, 20, 400, 784
 
@@ -87,8 +88,7 @@ def products(images: int, threads: int) -> float:
 
 def measured(command: list[str]) -> float:
     """One process, alone: its number."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    return float(json.loads(done.stdout.strip().splitlines()[-1]))
+    return float(last_line(command))
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
     python benchmarks/gpu.py --data MNIST_FOLDER --peer .venv-pythae/bin/python --rounds 3
 
     step       784-400-20 on MNIST binarised at a half, batch 128: microseconds per step
-    reference  the hundred epochs of benchmarks/reference.py: their seconds after the first, which compiles, and the test total
+    reference  the hundred epochs of benchmarks/reference.py: their seconds at the pace of those after the first, which
+               compiles, and the test total
     large      pictures of 3 x 64 x 64, three convolutions of stride 2 with 256, 512 and 1,024 channels, 128 latents, batch 256:
                the share that a step's multiplications have of the largest rate at which this card multiplies matrices in
                bfloat16, found here by products of 8192 x 8192
@@ -11,20 +12,19 @@
 Ours computes in bfloat16 and as a recorded graph, with the data on the card; Pythae as its documented path has it. Sides are
 processes of their own (sides.py) and the first epoch of each is left out. Seconds are those of an epoch, at whose end ours
 reads its losses back, so that nothing is still under way. Without a GPU nothing is measured, and it says so; `--device cpu`
-tries the script itself, with less of everything.
+tries the script itself; give it few --rows, --epochs and --reference-epochs.
 """
 
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from train import compare
+from train import compare, last_line
 
 SCRIPT = str(Path(__file__).with_name("sides.py"))
 
@@ -71,9 +71,8 @@ def reference(given: argparse.Namespace) -> None:
     ]
     command += ["--epochs", str(given.reference_epochs)]
     for i in range(given.rounds):
-        done = subprocess.run([*command, "--seed", str(i)], stdout=subprocess.PIPE, text=True, check=True)
-        curve = json.loads(done.stdout.strip().splitlines()[-1])
-        steady = [epoch["seconds"] for epoch in curve[1:]]
+        curve = json.loads(last_line([*command, "--seed", str(i)]))
+        steady = [epoch["seconds"] for epoch in curve[1:] or curve]
         total = sum(steady) * len(curve) / len(steady)
         said = (
             f"{total:.2f} s of training (first epoch {curve[0]['seconds']:.1f} s), test total {curve[-1]['total']:.2f}"

@@ -9,8 +9,9 @@ end, imports, data and the copy of the best weights included.
 What is fitted: a cost is a fixed part and a part that grows, and only their sum is seen. So the smallest point (w0, y0) is
 taken off all others, and the slope is that of log(y - y0) against log(w - w0), w the work, over the larger half of the points:
 the fixed part drops out whatever its size, and a linear cost has slope 1. Points that rise by less than a tenth of y0 are left
-out as noise, and where fewer than two are left the cost is flat. The work of a picture is its pixels. "At most linear" is a
-slope of at most 1.1, as near to 1 as a noisy machine can tell. `--keep` writes the points to a file, or takes them from it.
+out as noise; where none is left the cost is flat, and where one is, the others count as risen by a tenth. The work of a picture
+is its pixels. "At most linear" is a slope of at most 1.1, as near to 1 as a noisy machine can tell. `--keep` writes the points
+to a file, or takes them from it.
 A run with company is worthless: the load average before and after is printed.
 """
 
@@ -104,9 +105,13 @@ def cost_of(quantity: str, points: Points, cost: str) -> list[tuple[int, float]]
 def slope(at: list[tuple[int, float]]) -> float | None:
     """d log(y - y0) / d log(w - w0) over the larger half; None where y does not grow."""
     (w0, y0), *_ = at
-    half = at[len(at) // 2 :]
-    risen = [(math.log(w - w0), math.log(y - y0)) for w, y in half if w > w0 and y - y0 > y0 / 10]
-    return statistics.linear_regression(*zip(*risen, strict=True)).slope if len(risen) > 1 else None
+    half = [(w - w0, y - y0) for w, y in at[len(at) // 2 :] if w > w0]
+    risen = [(w, y) for w, y in half if y > y0 / 10]
+    if not risen:
+        return None
+    if len(risen) == 1:  # a jump at one point: the others rise by a tenth at most
+        risen = [(w, max(y, y0 / 10)) for w, y in half]
+    return statistics.linear_regression(*zip(*((math.log(w), math.log(y)) for w, y in risen), strict=True)).slope
 
 
 def verdict(found: float | None) -> str:

@@ -16,13 +16,14 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from train import last_line
 
 TARGET = 147.98
 Curve = list[dict[str, float]]  # of each epoch: when it ended, seconds since the process started; its own; test total
@@ -60,9 +61,6 @@ def prepared(method: Any, data: Any) -> None:
 
 
 def ours(given: argparse.Namespace) -> Curve:
-    from logpx.cli import calm_threads
-
-    calm_threads()
     import torch
 
     from logpx import recipes
@@ -80,6 +78,10 @@ def ours(given: argparse.Namespace) -> Curve:
     curve: Curve = []
 
     class Watch(Reporter):
+        def note(self, text: str) -> None:
+            if text.startswith("Not compiled"):
+                sys.exit(text)
+
         def epoch(self, row: Row, best: bool) -> None:
             total = expected_terms(method.objective, method.model, data.test, seed=given.seed)["loss"]
             curve.append({"since": time.time() - given.since, "seconds": row["seconds"], "total": total})
@@ -149,10 +151,7 @@ def run(worker: str, seed: int, arguments: list[str], cache: str | None = None) 
         str(time.time()),
     ]
     environment = os.environ | ({"TORCHINDUCTOR_CACHE_DIR": cache} if cache else {})
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, env=environment
-    )
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(last_line(command, environment))
 
 
 def arrival(curve: Curve) -> tuple[int, float] | None:
@@ -186,6 +185,9 @@ def main() -> None:
     if given.worker:
         print(json.dumps(ours(given) if given.worker == "ours" else classic(given)))
         return
+    from logpx.cli import calm_threads
+
+    calm_threads()  # both sides inherit its choice
     print(f"load average before: {os.getloadavg()[0]:.2f}")
     times = []
     for i in range(given.rounds):

@@ -9,9 +9,12 @@ written.py, or, in an environment of its own, Pythae's documented path around th
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from typing import Any
+
+from train import check_compiled
 
 #: recipe, its options, and Pythae's model
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -40,6 +43,7 @@ def ours(x: Any, given: argparse.Namespace) -> Epochs:
     how: dict[str, Any] = {"epochs": given.epochs, "batch_size": given.batch, "learning_rate": 1e-3, "seed": given.seed}
     how |= {"precision": given.precision, "compile": given.compile, "threads": given.threads, "device": given.device}
     run = fit(method, data, show=False, **how)
+    check_compiled(run, given.compile)
     return [row["seconds"] for row in run.rows], [row["train"]["loss"] for row in run.rows]
 
 
@@ -59,6 +63,8 @@ def plain(x: Any, given: argparse.Namespace) -> Epochs:
     from written import MODELS
 
     case = given.case
+    if case == "sphere" and given.device != "cpu":
+        sys.exit("The plain loop on the sphere asks scipy for its Bessel functions: it has no GPU.")
     model = MODELS[case](case).to(given.device)
     loader = DataLoader(TensorDataset(torch.from_numpy(x).float()), batch_size=given.batch, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)

@@ -38,6 +38,7 @@ def ours(how: str, epochs: int, batch: int, latent: int) -> dict[str, Any]:
     method = recipes.vae(data, latent=latent, likelihood="grey")
     manner: dict[str, Any] = {"precision": precision, "compile": compile}
     run = fit(method, data, epochs=epochs, batch_size=batch, show=False, **manner)
+    check_compiled(run, compile)
     return {
         "peer": f"logpx {how}",
         "epoch_seconds": [row["seconds"] for row in run.rows],
@@ -47,9 +48,6 @@ def ours(how: str, epochs: int, batch: int, latent: int) -> dict[str, Any]:
 
 def products(dtype: str, epochs: int, batch: int, latent: int) -> dict[str, Any]:
     """The matrix products of an epoch's steps and nothing else: what no loop over them can beat."""
-    from logpx.cli import calm_threads
-
-    calm_threads()
     import torch
 
     torch.set_num_threads(2)
@@ -74,8 +72,21 @@ def products(dtype: str, epochs: int, batch: int, latent: int) -> dict[str, Any]
 
 def measured(command: list[str]) -> dict[str, Any]:
     """One process, alone: its line of JSON."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    return json.loads(last_line(command))
+
+
+def last_line(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """What a process says last; what it complains of, where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\nfailed: {done.stderr[-2000:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def check_compiled(run: Any, choice: str) -> None:
+    """No number of a step that was to be one graph and is not."""
+    if choice == "yes" and not run.info["compiled"]:
+        sys.exit("The step could not be compiled here: not measured.")
 
 
 def main() -> None:
@@ -95,6 +106,9 @@ def main() -> None:
     if given.products:
         print(json.dumps(products(given.products, given.epochs, given.batch, given.latent)))
         return
+    from logpx.cli import calm_threads
+
+    calm_threads()  # all sides inherit its choice
     sides = {f"logpx {how}": [sys.executable, __file__, "--worker", how, *sizes] for how in given.ours}
     for dtype in ("bfloat16", "float32"):
         sides[f"products {dtype}"] = [sys.executable, __file__, "--products", dtype, *sizes]
