@@ -235,7 +235,7 @@ def test_what_a_gpu_cannot_record_is_said(recorder: dict[str, Any], monkeypatch:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-@pytest.mark.parametrize("build", ["vae", "mixed_curvature_vae", "denoising_ae", "iwae"])
+@pytest.mark.parametrize("build", ["vae", "mixed_curvature_vae", "denoising", "iwae"])
 def test_on_a_gpu_the_recorded_step_is_that_of_the_loop(build: str) -> None:
     rows, kept = data(100), []
     for choice in ("no", "yes"):
