@@ -9,6 +9,7 @@ from logpx.distributions.heavy import StudentT
 from logpx.distributions.kl import has_closed_kl, kinds, kl_by_dimension
 from logpx.distributions.laws import is_density, is_euclidean, log_prob_by_element
 from logpx.distributions.levels import CategoricalLogits, LogisticMixture
+from logpx.distributions.normal import Normals
 from logpx.distributions.point import Point
 from logpx.distributions.product import ProductOf, SideBySide
 from logpx.distributions.quantised import OverCodes, Quantised, code_counts, perplexity
@@ -31,6 +32,7 @@ __all__ = [
     "GreyScore",
     "LogisticMixture",
     "NegativeBinomial",
+    "Normals",
     "OneHots",
     "Orbits",
     "OverCodes",

@@ -31,6 +31,7 @@ from logpx.evaluate.rows import (
     draws_at_once,
     placed,
     plain,
+    reseed,
     weights_error,
 )
 from logpx.maths import effective_sample_size, log_mean_exp
@@ -224,7 +225,7 @@ class Path:
         self.at_once = draws_at_once(model, P, self.n, memory)
         self.q = model.encode(batch)
         _check_laws(self.q, model.at(batch, self.q, self.q.sample((1,))).px)
-        torch.manual_seed(seed % 2**64)
+        reseed(seed)
         self.chart = chart_of(self.q)
         self.betas = schedule.betas.to(batch.x.device)
         self.precisions = self._precisions(schedule.start), self._precisions("posterior")

@@ -27,6 +27,7 @@ from logpx.evaluate.rows import (
     pair_bytes,
     placed,
     plain,
+    reseed,
     weights_error,
 )
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
@@ -226,7 +227,7 @@ def log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tu
     """log w (k, B) in float64, q evaluated once, the decoder on `at_once` draws at a time."""
     q, parts, density = model.encode(batch), [], True
     for tile, done in enumerate(range(0, k, SAMPLES_AT_ONCE)):
-        torch.manual_seed((seed * 8191 + tile) % 2**64)
+        reseed(seed * 8191 + tile)
         z = q.rsample((min(SAMPLES_AT_ONCE, k - done),))
         for piece in z.split(at_once):
             draw = model.at(batch, q, piece)

@@ -9,7 +9,7 @@ from torch import Tensor
 from logpx.distributions import is_density, log_prob_by_element
 from logpx.errors import UserError
 from logpx.evaluate.importance import filled_up
-from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed
+from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, reseed
 from logpx.model import VAE, Batch, Draw
 from logpx.objectives.base import whole
 
@@ -70,7 +70,7 @@ def _made(
     """What the model puts in every place of one tile, (B, *shape); a short tile has the noise of a full one."""
     n = len(given.x)
     batch = filled_up(placed(given, model), rows)
-    torch.manual_seed(seed % 2**64)
+    reseed(seed)
     q = model.encode(batch)
     z = q.rsample((k,))
     w = torch.cat([_log_w(d) for d in _draws(model, batch, q, z, at_once)]).softmax(0)  # (K, B)

@@ -17,7 +17,18 @@ from logpx.distributions import OneHots, Quantised, is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import annealed, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress, evidence, filled_up
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
+from logpx.evaluate.rows import (
+    PerPoint,
+    Points,
+    at_rest,
+    batch_of,
+    check_rows,
+    count,
+    draws_at_once,
+    placed,
+    plain,
+    reseed,
+)
 from logpx.model import VAE, Batch
 from logpx.objectives.base import positive, whole
 
@@ -157,7 +168,7 @@ class OwnPosteriors:
 
     def log_w(self, params: Tensor, k: int, noise: int, fixed: bool = False) -> Tensor:
         """log p(x, z)/q(z|x), (k, B): their mean over k is the ELBO. Equal `noise` is equal noise for any params."""
-        torch.manual_seed((self.seed * 8191 + noise) % 2**64)
+        reseed(self.seed * 8191 + noise)
         q = self.model.posterior(params)
         held: Callable[[], Any] | None = (lambda: self.model.posterior(params.detach())) if fixed else None
         pieces = q.rsample((k,)).split(self.at_once)

@@ -12,7 +12,7 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.annealed import Path, Schedule, Start, check_annealable, check_finite, rows_of_a_tile
 from logpx.evaluate.importance import Progress
-from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, count, placed, plain
+from logpx.evaluate.rows import PerPoint, Points, at_rest, batch_of, count, placed, plain, reseed
 from logpx.maths import log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -118,7 +118,7 @@ def sandwich(
 
 def _drawn(model: VAE, n: int, like: Points | None, chains: int, seed: int) -> Iterator[tuple[Tensor, Batch]]:
     """Tiles of exact draws (z, x) ~ p(z) p(x|z): z (B, D) and a batch of x, with the contexts and the holes of `like`."""
-    torch.manual_seed((seed * 1_000_003 + 999_983) % 2**64)
+    reseed(seed * 1_000_003 + 999_983)
     given = None if like is None else placed(batch_of(like, slice(0, count(like))), model)
     context = None if given is None else given.context
     z, px = model.sample(n if given is None else len(given.x), context)

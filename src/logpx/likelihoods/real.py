@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.distributions import Laplace as LaplaceLaw
 
+from logpx.distributions import Normals
 from logpx.distributions import StudentT as StudentTLaw
 from logpx.errors import UserError
 
@@ -25,6 +26,7 @@ class _LocationScale(nn.Module):
 
     support = constraints.real
     law: Callable[..., Distribution]
+    all_of: Callable[..., Distribution] = Independent
     log_sigma: Tensor
 
     def __init__(self, shape: Shape, sigma: Sigma = "shared") -> None:
@@ -41,7 +43,7 @@ class _LocationScale(nn.Module):
 
     def forward(self, h: Tensor) -> Distribution:
         m, sigma = self._mean_and_sigma(h)
-        return Independent(self._law(m, sigma), len(self.shape), validate_args=False)
+        return self.all_of(self._law(m, sigma), len(self.shape), validate_args=False)
 
     def _law(self, m: Tensor, sigma: Tensor) -> Distribution:
         return self.law(m, sigma, validate_args=False)
@@ -72,7 +74,7 @@ class Gaussian(_LocationScale):
     nearly all of them.
     """
 
-    law = Normal
+    law, all_of = Normal, Normals
 
     @torch.no_grad()
     def after_step(self, terms: dict[str, Tensor]) -> None:
