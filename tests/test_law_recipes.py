@@ -147,6 +147,18 @@ def _four_steps(method: Method, data: Data, whole: bool) -> list[torch.Tensor]:
 
 
 @every_recipe
+@pytest.mark.parametrize("precision", ["bfloat16", "medium"])
+def test_a_lower_precision_trains_to_the_same_loss(name, precision):
+    """The same seed, noise and order: after one epoch only rounding is between them."""
+    data = toy(name)
+    how = {"epochs": 1, "batch_size": 50, "learning_rate": 1e-3, "show": False}
+    losses = [
+        fit(small(name, data), data, precision=p, **how).rows[-1]["train"]["loss"] for p in ("float32", precision)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01, abs=0.05)
+
+
+@every_recipe
 def test_it_learns_a_toy_set(name):
     data = toy(name)
     method = small(name, data)

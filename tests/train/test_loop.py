@@ -583,3 +583,11 @@ def test_one_training_step_of_dynamic_pixels_reads_nothing_back() -> None:
             fit(small(data), data, epochs=1, batch_size=size, show=False)
         counts.append(mode.count)
     assert counts[0] == counts[1]
+
+
+def test_the_number_of_threads_changes_rounding_alone() -> None:
+    """Layers wide enough that torch shares them out: the same noise and order, so float64 agrees to its last digits."""
+    x = torch.rand(512, 784, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float()
+    how = {"options": {"hidden": (400,)}, "precision": "float64", "batch_size": 128, "epochs": 2}
+    one, two = (train(x, threads=threads, **how) for threads in (1, 2))
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-7, atol=1e-10)
