@@ -25,7 +25,7 @@ FLOORS = {
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
     7: ["recipes", "samples", "doctor"],
-    8: ["cli", "report", "verify"],
+    8: ["cli", "estimator", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 FROZEN = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "verify")

@@ -228,3 +228,13 @@ def test_json_is_readable_by_others(tmp_path: Path) -> None:
 
 def test_as_json_is_what_a_file_gives_back() -> None:
     assert state.as_json({"a": (1, 2), 3: None}) == {"a": [1, 2], "3": None}
+
+
+def test_bytes_hold_a_tree_as_a_file_does() -> None:
+    tree = {"weights": {"a": torch.arange(3.0), "b": torch.tensor(True)}, "plain": [1, "two", (None, 3.5)]}
+    again = state.from_bytes(state.to_bytes(tree))
+    assert torch.equal(again["weights"]["a"], tree["weights"]["a"])
+    assert again["plain"] == tree["plain"]
+    for damaged in (b"", state.to_bytes(tree)[:40], b"x" * 64):
+        with pytest.raises(UserError, match="truncated or damaged"):
+            state.from_bytes(damaged)

@@ -3,10 +3,10 @@
 from logpx.data.about import check_about, columns_in
 from logpx.data.asked import pairs_in
 from logpx.data.base import Column, Data, Kind, MappedRows, Rows, Spec, Split
-from logpx.data.build import from_array
+from logpx.data.build import from_array, is_frame
 from logpx.data.cells import Cells, cells_of
 from logpx.data.columns import check_seen, given_context
-from logpx.data.like import rows_like
+from logpx.data.like import array_like, rows_like
 from logpx.data.pieces import Piece, Pieces, pieces_like
 from logpx.data.sources import PICTURES, load, names
 
@@ -22,12 +22,14 @@ __all__ = [
     "Rows",
     "Spec",
     "Split",
+    "array_like",
     "cells_of",
     "check_about",
     "check_seen",
     "columns_in",
     "from_array",
     "given_context",
+    "is_frame",
     "load",
     "names",
     "pairs_in",

@@ -125,16 +125,24 @@ def from_array(
     Raises:
         UserError: the values are infinite, ragged or no numbers, or contradict kind or protocol.
     """
-    held: dict[str, Any] = {}
-    if hasattr(x, "columns") and hasattr(x, "to_numpy"):
-        held = stack_columns({str(c): np.asarray(x[c].to_numpy()) for c in x.columns}, name)
-    else:
-        held["x"] = plain_array(x, name)
-    y = None if labels is None else plain_array(labels, "labels", text=True)
-    stored = Stored(name=name, source=name, labels=y, **held)
+    stored = stored_array(x, name)
+    stored.labels = None if labels is None else plain_array(labels, "labels", text=True)
     with_factors(stored, factors or {})
     options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
     return build(stored, protocol=protocol, kind=kind, **options)
+
+
+def is_frame(x: Any) -> bool:
+    """Whether x is a data frame, of pandas or polars."""
+    return hasattr(x, "columns") and hasattr(x, "to_numpy")
+
+
+def stored_array(x: Any, name: str) -> Stored:
+    """An array or a data frame as a reader hands over a file."""
+    if is_frame(x):
+        columns = {str(c): np.asarray(x[c].to_numpy()) for c in x.columns}
+        return Stored(name=name, source=name, **stack_columns(columns, name))
+    return Stored(name=name, source=name, x=plain_array(x, name))
 
 
 def arrange(stored: Stored, least: int = 2) -> None:

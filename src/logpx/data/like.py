@@ -11,7 +11,7 @@ from logpx.data import protocols
 from logpx.data.about import check_about, columns_in
 from logpx.data.arrays import NULLS, place
 from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
-from logpx.data.build import arrange
+from logpx.data.build import arrange, stored_array
 from logpx.data.cells import is_table
 from logpx.data.columns import encoded
 from logpx.data.facts import Facts, scan
@@ -34,6 +34,17 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     drop = (about.get("asked") or {}).get("drop")
     stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
     context = fitted(stored, about, named)
+    split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
+    return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+
+
+def array_like(x: Any, about: Mapping[str, Any], name: str = "array") -> Split:
+    """Every row of an array or a data frame, as `rows_like` reads those of a file; an array's columns stand in their order."""
+    check_about(about)
+    stored = stored_array(x, name)
+    if stored.columns is None and stored.x.ndim == 2 and about["columns"]:
+        stored.columns = tuple(about["columns"]) if stored.x.shape[1] == len(about["columns"]) else stored.names
+    context = fitted(stored, about, named=stored.columns is not None)
     split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
     return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
 

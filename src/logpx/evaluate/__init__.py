@@ -1,5 +1,6 @@
 """Evaluation (floor 5): what a model is worth, in nats per data point with an error bar."""
 
+from logpx.evaluate.alone import evidence_alone
 from logpx.evaluate.annealed import Annealed, annealed
 from logpx.evaluate.codes import CodeEvidence, CodeUsage, code_evidence, code_usage
 from logpx.evaluate.collapse import (
@@ -58,6 +59,7 @@ __all__ = [
     "decomposition",
     "evaluating",
     "evidence",
+    "evidence_alone",
     "expected_terms",
     "impute",
     "mutual_information",

@@ -1,7 +1,8 @@
 """Files of a run (floor 6): tensors and JSON only, each written beside its place and moved into it.
 
 `save` writes a nested dictionary of tensors, numbers, strings, lists, tuples and None as one safetensors file, the part that
-is not tensors as JSON in its header; `load` gives it back. Nothing is pickled, so nothing is ever unpickled.
+is not tensors as JSON in its header; `load` gives it back; `to_bytes` and `from_bytes` do the same without a file. Nothing is
+pickled, so nothing is ever unpickled.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as from_content
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
@@ -58,10 +60,25 @@ def read_json(path: Path) -> Any:
 
 def save(path: Path, tree: dict[str, Any]) -> None:
     """Writes the tree whole or not at all; OSError where the disk refuses."""
+    content = to_bytes(tree)
+    write_atomically(path, lambda beside: beside.write_bytes(content))  # save_file hides a full disk: no OSError
+
+
+def to_bytes(tree: dict[str, Any]) -> bytes:
+    """The tree as the content of a safetensors file."""
     tensors: dict[str, Tensor] = {}
     plain = _without_tensors(tree, "", tensors)
-    content = as_bytes(tensors, metadata={"plain": json.dumps(plain)})
-    write_atomically(path, lambda beside: beside.write_bytes(content))  # save_file hides a full disk: no OSError
+    return as_bytes(tensors, metadata={"plain": json.dumps(plain)})
+
+
+def from_bytes(content: bytes) -> dict[str, Any]:
+    """What `to_bytes` made, on the CPU. Raises UserError for bytes that are truncated or none of ours."""
+    try:
+        size = int.from_bytes(content[:8], "little")  # the format: the header's length, the header in JSON, the numbers
+        plain = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["plain"])
+        return _with_tensors(plain, from_content(content))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"The saved weights are truncated or damaged ({error}): restore them or train again.") from None
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

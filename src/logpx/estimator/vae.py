@@ -1,0 +1,342 @@
+"""VAE, the estimator (floor 8): scikit-learn's verbs for any recipe."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+import logpx.model
+from logpx.data import Data, Spec, from_array, is_frame
+from logpx.distributions import OneHots, Quantised, is_euclidean
+from logpx.distributions.spaces import centres
+from logpx.errors import UserError
+from logpx.estimator import rows as table
+from logpx.estimator.kept import run_from_bytes, run_to_bytes
+from logpx.evaluate import at_rest, evidence_alone, impute, placed
+from logpx.likelihoods import check_support
+from logpx.model import Batch
+from logpx.recipes import Recipe, find
+from logpx.samples import draw_samples, rounded
+from logpx.train import Run, fit
+
+EXACT = ("ppca", "factor_analysis", "linear_vae", "made", "pixelcnn")  # recipes that compute from complete rows
+LATENT = 2
+
+
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A latent variable model p(x) = int p(x|z) p(z) dz of the rows of X, by any recipe, behind scikit-learn's verbs.
+
+    recipe         its name, as `logpx list` shows them: "vae", "iwae", "ppca", "vamp_vae", ...
+    latent         dimensions of z, where the recipe has them.
+    options        the recipe's other options: {"hidden": (64,), "likelihood": "laplace"}.
+    kind           what the numbers are: "auto", "real", "binary", "grey", "integer", "categorical" or "mixed". "auto" takes an
+                   array of 0 and 1 for binary, one stored as integers >= 0 for counts, any other for real; of a data frame
+                   it decides column by column. Say "real" where a fold of the data could look like something else.
+    columns        the kind of single columns, by name: {"age": "real"}.
+    shape          of one row, such as (1, 28, 28), for recipes and networks of pictures.
+    epochs, batch_size, learning_rate, schedule, optimizer, clip, average, encoder_decay, patience
+                   of `logpx.train.Training`; None leaves the recipe's own.
+    held_out       fraction or number of the rows that choose the best epoch and are not trained on; 0 for none.
+    samples        k of L_k in `score_samples`.
+    random_state   an integer gives the same model each time; torch's own random state is left alone.
+    device, precision
+                   of the training, as in `logpx.train.fit`. Whatever they are, a fitted model computes in float64, so that
+                   what it says of a row does not depend, not even by rounding, on the rows beside it.
+    verbose        whether the training shows its progress.
+
+    After `fit`: `model_` (five parts, a torch module), `run_` (the epochs and their losses), `n_iter_` (how many epochs),
+    `n_features_in_`, `feature_names_in_`. X is used as it is, in its own units: put a scaler before it in a Pipeline where
+    the columns differ in scale. nan is a value that was not observed, wherever the recipe can do without it. A pickle holds the
+    settings, and the weights in the format of a run's files: no object of torch.
+
+    Raises UserError, a ValueError of one sentence, for a recipe, option or rows that do not fit.
+    """
+
+    def __init__(
+        self,
+        recipe: str = "vae",
+        *,
+        latent: int = LATENT,
+        options: Mapping[str, Any] | None = None,
+        kind: str = "auto",
+        columns: Mapping[str, str] | None = None,
+        shape: tuple[int, ...] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        schedule: str | None = None,
+        optimizer: str | None = None,
+        clip: float | None = None,
+        average: float | None = None,
+        encoder_decay: float | None = None,
+        patience: int | None = None,
+        held_out: float | int = 0.1,
+        samples: int = 100,
+        random_state: Any = None,
+        device: str = "auto",
+        precision: str = "float32",
+        verbose: bool = False,
+    ) -> None:
+        self.recipe = recipe
+        self.latent = latent
+        self.options = options
+        self.kind = kind
+        self.columns = columns
+        self.shape = shape
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.clip = clip
+        self.average = average
+        self.encoder_decay = encoder_decay
+        self.patience = patience
+        self.held_out = held_out
+        self.samples = samples
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    @property
+    def model_(self) -> logpx.model.VAE:
+        """The trained model, on its device and in float64."""
+        return self.run_.model
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> "VAE":
+        """Trains the recipe on the rows of X; y is not looked at."""
+        settings = {name: getattr(self, name) for name in ("epochs", "schedule", "patience")}
+        return self._begin(X, held_out=self.held_out, **settings)
+
+    def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1) -> "VAE":
+        """Trains for `epochs` more on these rows alone, from the weights as they are; the first call makes the model.
+
+        Nothing is held out, and the optimiser's moments begin anew in each call, so give more than a few batches at a time.
+        Raises UserError for a recipe that is solved from all its rows at once.
+        """
+        if not hasattr(self, "run_"):
+            return self._begin(X, held_out=0, epochs=epochs)
+        before, split = self.run_, table.split_like(self._checked(X), self._about)
+        if before.method.solve:
+            raise UserError(
+                f"{self.recipe} is solved from all its rows at once: call fit with the old and the new ones."
+            )
+        plain = replace(before.method.training, patience=None, encoder_steps=0, schedule="constant")
+        data = _only_to_train(self._about, split)
+        method = replace(before.method, start=None, training=plain)  # what `start` places was placed
+        after = fit(method, data, epochs=epochs, seed=self.seed_ + self.n_iter_, **self._where())
+        rows = before.rows + [{**row, "epoch": row["epoch"] + self.n_iter_} for row in after.rows]
+        return self._keep(Run(before.method, before.info, rows, len(rows), second=after.second))
+
+    def _begin(self, X: Any, held_out: Any, **settings: Any) -> "VAE":
+        row, options = self._recipe()
+        x, seed = self._checked(X, reset=True), self._seed()
+        kind: Any = row.kind if self.kind == "auto" else self.kind
+        asked: dict[str, Any] = {"columns": self.columns, "held_out": _plain(held_out), "test": 0}
+        data = from_array(x, name="X", kind=kind, protocol="as-is", seed=seed, **asked)
+        self._frame = table.frame_of(X) if is_frame(X) else None
+        self.seed_ = seed
+        settings |= {name: getattr(self, name) for name in ("batch_size", "learning_rate", "optimizer", "clip")}
+        settings |= {name: getattr(self, name) for name in ("average", "encoder_decay")}
+        settings = {name: _plain(value) for name, value in settings.items()}
+        method = row.build(data, seed=seed, **options)
+        return self._keep(fit(method, data, seed=seed, **settings, **self._where()))
+
+    def _keep(self, run: Run) -> "VAE":
+        run.model.double()  # exact, and rounding no longer tells a row from its neighbours
+        self.run_, self.n_iter_ = run, len(run.rows)
+        dim: Any = run.model.posterior.dim
+        self._n_features_out = int(dim)
+        return self
+
+    def _recipe(self) -> tuple[Recipe, dict[str, Any]]:
+        """The recipe and its options; UserError for one that there is not or that takes a context."""
+        row = find(self.recipe)
+        if row.conditional:
+            raise UserError(
+                f"{row.name} models p(x | context), and an estimator has no place for the context: use logpx.train.fit."
+            )
+        if "latent" in row.options:
+            return row, {"latent": _plain(self.latent), **(self.options or {})}
+        if self.latent != LATENT:
+            raise UserError(f"The recipe {row.name} has no option 'latent': leave it out.")
+        return row, dict(self.options or {})
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _where(self) -> dict[str, Any]:
+        return {"device": self.device, "precision": self.precision, "show": bool(self.verbose)}
+
+    # --- codes --------------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> Any:
+        """E[z | x] of each row, (N, D), without noise; on a curved space the centre of q(z | x)."""
+        return table.as_array(self._codes(self._batch(X)), table.dtype_like(X))
+
+    def inverse_transform(self, X: Any) -> Any:
+        """E[x | z] of codes (N, D), rows as they were given to `fit`."""
+        check_is_fitted(self)
+        z = torch.from_numpy(check_array(X, dtype=np.float64, force_writeable=True))
+        if z.shape[1] != self._n_features_out:
+            raise UserError(f"X has {z.shape[1]} columns, and codes of this model have {self._n_features_out}.")
+        return self._given(self._means(z))
+
+    def reconstruct(self, X: Any, *, draw: bool = False, random_state: Any = None) -> Any:
+        """The mean E[x | z] at z = E[z | x], or with `draw` one x' ~ p(x | z), z ~ q(z | x)."""
+        batch = self._batch(X)
+        if not draw:
+            return self._given(self._means(self._codes(batch)), X)
+        with at_rest(self.model_, self._noise(random_state)):
+            drawn = [self.model_.draw(placed(piece, self.model_)).px.sample()[0] for piece in table.pieces(batch)]
+        return self._given(table.joined(drawn), X)
+
+    def _codes(self, batch: Batch) -> Tensor:
+        if not self._n_features_out:
+            raise UserError(f"The recipe {self.recipe} has no latent, so it has no codes.")
+        with at_rest(self.model_):
+            return table.joined([_centre(self.model_, placed(piece, self.model_)) for piece in table.pieces(batch)])
+
+    def _means(self, z: Tensor) -> Tensor:
+        if not self.model_.has_mean:
+            raise UserError("E[x|z] of this likelihood is not known: take reconstruct(X, draw=True) or sample.")
+        with at_rest(self.model_):
+            like = next(self.model_.parameters())
+            return table.joined([self.model_.decode(piece.to(like)).mean for piece in z.split(2048)])
+
+    # --- densities ----------------------------------------------------------------------------------------------------
+
+    def score_samples(self, X: Any) -> Any:
+        """log p(x) of each row in nats, (N,).
+
+        Exact where the recipe knows it (`ppca`, `factor_analysis`, `linear_vae`, `made`, `pixelcnn`), else the lower bound
+        L_k = log 1/k sum_j p(x, z_j)/q(z_j|x), k = `samples`, by the same noise for every row.
+
+        So a row's number depends neither on the other rows nor on its place. It is a log-density for real columns, a
+        log-probability for discrete ones, and with likelihood="grey" a score. Of missing values nothing is counted.
+        """
+        batch = self._batch(X)
+        return evidence_alone(self.model_, batch, samples=self.samples, seed=self.seed_).per_point.numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`, nats per row: what GridSearchCV makes large."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
+        """n new rows x ~ p(x|z), z ~ p(z), or with `mean` E[x|z]; without a random_state by the estimator's own."""
+        check_is_fitted(self)
+        seed = self._noise(random_state)
+        return self._given(draw_samples(self.model_, int(n_samples), draw=not mean, seed=seed))
+
+    def impute(self, X: Any, *, draw: bool = False, samples: int = 1000) -> Any:
+        """X with its missing values (nan, None) filled by E[x_missing | x_observed], or with `draw` by one draw of them.
+
+        Counts and truth values are rounded; a category is the likeliest one. What was observed stays as it is.
+        """
+        check_is_fitted(self)
+        split = table.split_like(self._checked(X), self._about)
+        batch = table.batch_in_full(split)
+        if batch.observed is None:
+            return X.copy() if self._frame == "pandas" else X.clone() if self._frame else np.array(X)
+        full = impute(self.model_, batch, samples=samples, draw=draw, seed=self.seed_, levels=split.levels).cpu()
+        full = rounded(full, self._about).where(~batch.observed, batch.x)
+        if self._frame and is_frame(X):
+            return table.filled_frame(X, full, ~batch.observed, self._about)
+        return table.as_array(full, table.dtype_like(X))
+
+    # --- rows in and out ----------------------------------------------------------------------------------------------
+
+    @property
+    def _about(self) -> dict[str, Any]:
+        """The run's account of its data."""
+        about: dict[str, Any] = self.run_.info["data"]
+        return about
+
+    def _checked(self, X: Any, reset: bool = False) -> Any:
+        """A data frame as it is, anything else as an array of numbers, (N, *shape)."""
+        if is_frame(X) and (reset or self._frame):
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            return X
+        finite = "allow-nan" if self._allows_nan() else True
+        least = 2 if reset else 1
+        x = np.asarray(
+            validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=finite, ensure_min_samples=least)
+        )
+        return x.reshape(len(x), *self.shape) if self.shape else x
+
+    def _batch(self, X: Any) -> Batch:
+        """The rows in float64; UserError for values that the likelihood gives no probability."""
+        check_is_fitted(self)
+        batch = table.batch_in_full(table.split_like(self._checked(X), self._about))
+        check_support(self.model_.likelihood, batch.x)
+        return batch
+
+    def _given(self, x: Tensor, X: Any = None) -> Any:
+        """Rows as they were given to `fit`: an array, or a data frame with its columns (and the index of X)."""
+        if self._frame is None:
+            return table.as_array(x, table.dtype_like(X))
+        return table.as_frame(x, self._about, self._frame, getattr(X, "index", None))
+
+    def _noise(self, random_state: Any) -> int:
+        if random_state is None:
+            return self._seed()
+        return int(check_random_state(random_state).randint(2**31 - 1))
+
+    def _allows_nan(self) -> bool:
+        return self.recipe not in EXACT
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._allows_nan()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    # --- pickling -----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The settings, and the run as bytes of a safetensors file."""
+        state = dict(super().__getstate__())
+        if "run_" in state:
+            state["run_"] = run_to_bytes(state["run_"])
+        if "feature_names_in_" in state:
+            state["feature_names_in_"] = [str(name) for name in state["feature_names_in_"]]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        if "feature_names_in_" in state:
+            state["feature_names_in_"] = np.array(state["feature_names_in_"], dtype=object)
+        if "run_" in state:
+            state["run_"] = run_from_bytes(state["run_"], state["device"])
+        super().__setstate__(state)
+
+
+def _plain(value: Any) -> Any:
+    """A number of Python's in the place of one of numpy's, as a grid search may give."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _centre(model: logpx.model.VAE, batch: Batch) -> Tensor:
+    q = model.encode(batch)
+    return q.mean if is_euclidean(q) or isinstance(q, OneHots | Quantised) else centres(q)
+
+
+def _only_to_train(about: Mapping[str, Any], split: Any) -> Data:
+    """Rows as a data set of which none are held out, of the spec that a run describes."""
+    columns = table.known_columns(about) if about["column_kinds"] else None
+    spec = Spec(tuple(about["shape"]), about["kind"], about["levels"], 0, columns)
+    none = replace(split, rows=split.rows[:0])
+    note = f"{len(split):,} more rows."
+    return Data("X", "X", spec, "as-is", split, none, none, checksum="", note=note, options={})

@@ -1,0 +1,61 @@
+"""log p(x) of each row as if it stood alone (floor 5): the same noise for every row."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from logpx.distributions import is_density
+from logpx.errors import UserError
+from logpx.evaluate.codes import NO_DENSITY
+from logpx.evaluate.importance import Evidence, _finite, evidence, tile_rows
+from logpx.evaluate.rows import at_rest, draws_at_once, placed
+from logpx.maths import log_mean_exp
+from logpx.model import VAE, Batch
+from logpx.objectives.base import whole
+
+
+def evidence_alone(
+    model: VAE, batch: Batch, *, samples: int = 100, seed: int = 0, memory: int = 256 * 2**20
+) -> Evidence:
+    """`evidence` of rows (N, *shape) by draws that do not depend on a row's position, nor on the other rows.
+
+    log 1/k sum_j p(x, z_j)/q(z_j | x),  z_j = z(x, e_j) with the noise e_1 .. e_k of one row, used for all.
+
+    So equal rows have equal numbers wherever they stand. The price: the rows' Monte-Carlo errors are dependent, and their
+    mean is no better known than one of them, so that `evidence` is the number for a table. Exact where the model knows p(x).
+
+    Raises UserError as `evidence` does.
+    """
+    whole("samples", samples)
+    if model.prior is not None and not model.rates_codes:
+        raise UserError(NO_DENSITY)
+    if model.marginal is not None or getattr(model.posterior, "is_one_code", False):
+        return evidence(model, batch, samples=samples, seed=seed, memory=memory)  # nothing is drawn
+    if not len(batch.x):
+        raise UserError("There are no rows to evaluate: this split is empty.")
+    batch, P = placed(batch, model), batch.x[0].numel()
+    rows, parts, density = tile_rows(P, samples), [], True
+    at_once = draws_at_once(model, P, rows, memory)
+    with at_rest(model):
+        for start in range(0, len(batch.x), rows):
+            some = batch.map(lambda t, start=start: t[start : start + rows])  # type: ignore[misc]
+            params, log_w = model.emit(some), []
+            q = model.posterior(params)
+            for piece in _draws(model.posterior, params, samples, seed).split(at_once):
+                draw = model.at(some, q, piece)
+                density = is_density(draw.px)
+                log_w.append(draw.log_w().double())
+            parts.append(log_mean_exp(torch.cat(log_w)).cpu())
+    dims = batch.x.numel() if batch.observed is None else int(batch.observed.sum())
+    return Evidence(_finite(torch.cat(parts)), "lower bound" if density else "score", dims / len(batch.x), samples)
+
+
+def _draws(family: Callable[[Tensor], Distribution], params: Tensor, k: int, seed: int) -> Tensor:
+    """z (k, B, D) of q(z | x), each row's drawn for itself from the same random state: any law's rsample will do."""
+    found = []
+    for row in params.split(1):
+        torch.manual_seed(seed % 2**64)
+        found.append(family(row).rsample((k,)))
+    return torch.cat(found, 1)
