@@ -10,7 +10,7 @@ from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
 from logpx.evaluate.importance import Evidence, _finite, evidence, tile_rows
-from logpx.evaluate.rows import at_rest, draws_at_once, placed
+from logpx.evaluate.rows import at_rest, draws_at_once, placed, reseed
 from logpx.maths import log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -56,6 +56,6 @@ def _draws(family: Callable[[Tensor], Distribution], params: Tensor, k: int, see
     """z (k, B, D) of q(z | x), each row's drawn for itself from the same random state: any law's rsample will do."""
     found = []
     for row in params.split(1):
-        torch.manual_seed(seed % 2**64)
+        reseed(seed)
         found.append(family(row).rsample((k,)))
     return torch.cat(found, 1)
