@@ -65,9 +65,7 @@ class WholeStep:
         self.clipped = [[self.numbers[p] for p in player if p in paces] for player in players]
         self.moved: list[Moved] = []
         self.count: int | None = None  # of Adam's steps, while it is kept here and not in its state
-        self.behind: dict[
-            Tensor, int
-        ] = {}  # how many fewer of them a parameter has taken: an encoder may have caught up
+        self.behind: dict[Tensor, int] = {}  # how many fewer a parameter has taken: an encoder may have caught up
         self.rows: list[tuple[int, int]] = []  # what corrections are made for: a group of Adam's, so many steps behind
         self.shape: torch.Size | None = None
         how: dict[str, Any] = {"fullgraph": True, "dynamic": False, "isolate_recompiles": True, "backend": backend}
