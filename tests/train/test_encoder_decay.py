@@ -107,7 +107,7 @@ def test_a_decay_that_is_none(decay: float) -> None:
 
 def test_a_method_without_weights_that_decay_says_so() -> None:
     rows = data()
-    with pytest.raises(UserError, match="no weights that decay: leave encoder_decay out"):
+    with pytest.raises(UserError, match="encoder has no weights that decay: leave it out"):
         fit(recipes.ppca(rows, latent=2), rows, encoder_decay=0.1, show=False)
 
 

@@ -137,7 +137,10 @@ class Loop:
         self.players = [[p for p in part.parameters() if p in self.paces] for part in (self.model, self.objective)]
         self.decay = Decay.of(self.model.encoder, self.training.encoder_decay)
         if self.training.encoder_decay and (method.solve or not self.decay.weights):
-            raise UserError("The encoder of this method has no weights that decay: leave encoder_decay out.")
+            rate = self.training.encoder_decay
+            raise UserError(
+                f"encoder_decay is {rate}, and this method's encoder has no weights that decay: leave it out."
+            )
         self.optimizer = self._optimizer()
         self.epoch, self.step, self.stale = 0, 0, 0
         self.lagging, self.information = bool(self.training.encoder_steps), 0.0  # whether the encoder still lags behind
