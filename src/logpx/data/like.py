@@ -33,9 +33,7 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     named = is_table(source)
     drop = (about.get("asked") or {}).get("drop")
     stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
-    context = fitted(stored, about, named)
-    split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
-    return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+    return _every_row(stored, about, named)
 
 
 def array_like(x: Any, about: Mapping[str, Any], name: str = "array") -> Split:
@@ -44,7 +42,11 @@ def array_like(x: Any, about: Mapping[str, Any], name: str = "array") -> Split:
     stored = stored_array(x, name)
     if stored.columns is None and stored.x.ndim == 2 and about["columns"]:
         stored.columns = tuple(about["columns"]) if stored.x.shape[1] == len(about["columns"]) else stored.names
-    context = fitted(stored, about, named=stored.columns is not None)
+    return _every_row(stored, about, named=stored.columns is not None)
+
+
+def _every_row(stored: Stored, about: Mapping[str, Any], named: bool) -> Split:
+    context = fitted(stored, about, named)
     split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
     return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from logpx.data import Column, Split, array_like, columns_in
+from logpx.evaluate import batch_of
 from logpx.model import Batch
 
 
@@ -100,7 +101,7 @@ def dtype_like(rows: Any) -> Any:
 
 def pieces(batch: Batch, rows: int = 2048) -> list[Batch]:
     """A batch in pieces of at most so many rows."""
-    return [Batch(*(None if t is None else t[i : i + rows] for t in batch)) for i in range(0, len(batch.x), rows)]  # type: ignore[arg-type]
+    return [batch_of(batch, slice(i, i + rows)) for i in range(0, len(batch.x), rows)]
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

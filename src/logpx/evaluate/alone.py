@@ -9,8 +9,8 @@ from torch.distributions import Distribution
 from logpx.distributions import is_density
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
-from logpx.evaluate.importance import Evidence, _finite, evidence, tile_rows
-from logpx.evaluate.rows import at_rest, draws_at_once, placed, reseed
+from logpx.evaluate.importance import Evidence, evidence, finite, tile_rows
+from logpx.evaluate.rows import at_rest, batch_of, check_rows, draws_at_once, placed, reseed
 from logpx.maths import log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -33,14 +33,13 @@ def evidence_alone(
         raise UserError(NO_DENSITY)
     if model.marginal is not None or getattr(model.posterior, "is_one_code", False):
         return evidence(model, batch, samples=samples, seed=seed, memory=memory)  # nothing is drawn
-    if not len(batch.x):
-        raise UserError("There are no rows to evaluate: this split is empty.")
+    check_rows(batch)
     batch, P = placed(batch, model), batch.x[0].numel()
     rows, parts, density = tile_rows(P, samples), [], True
     at_once = draws_at_once(model, P, rows, memory)
     with at_rest(model):
         for start in range(0, len(batch.x), rows):
-            some = batch.map(lambda t, start=start: t[start : start + rows])  # type: ignore[misc]
+            some = batch_of(batch, slice(start, start + rows))
             params, log_w = model.emit(some), []
             q = model.posterior(params)
             for piece in _draws(model.posterior, params, samples, seed).split(at_once):
@@ -49,7 +48,7 @@ def evidence_alone(
                 log_w.append(draw.log_w().double())
             parts.append(log_mean_exp(torch.cat(log_w)).cpu())
     dims = batch.x.numel() if batch.observed is None else int(batch.observed.sum())
-    return Evidence(_finite(torch.cat(parts)), "lower bound" if density else "score", dims / len(batch.x), samples)
+    return Evidence(finite(torch.cat(parts)), "lower bound" if density else "score", dims / len(batch.x), samples)
 
 
 def _draws(family: Callable[[Tensor], Distribution], params: Tensor, k: int, seed: int) -> Tensor:

@@ -180,7 +180,7 @@ def _exact(model: VAE, data: Points, memory: int, progress: Progress | None) -> 
         except torch.linalg.LinAlgError:
             raise UserError("The covariance of p(x) is no covariance: the model's weights are broken.") from None
         _tell(progress, start + len(x), count(data))
-    return Evidence(_finite(torch.cat(parts)), "exact", math.prod(law.event_shape))
+    return Evidence(finite(torch.cat(parts)), "exact", math.prod(law.event_shape))
 
 
 def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progress: Progress | None) -> Evidence:
@@ -192,7 +192,7 @@ def _importance(model: VAE, data: Points, k: int, seed: int, memory: int, progre
         _tell(progress, done := done + log_w.shape[1], count(data))
     per_point, ess, khat = torch.cat(parts, 1)
     dims = observed / count(data)
-    per_point = _finite(per_point)
+    per_point = finite(per_point)
     return Evidence(per_point, "lower bound" if density else "score", dims, k, ess, khat, Curve.joined(curves))
 
 
@@ -236,7 +236,7 @@ def log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tu
     return torch.cat(parts), density
 
 
-def _finite(per_point: Tensor) -> Tensor:
+def finite(per_point: Tensor) -> Tensor:
     bad = (~per_point.isfinite()).nonzero()
     if len(bad):
         row = int(bad[0])
