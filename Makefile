@@ -27,7 +27,7 @@ docs: $(VENV)/.docs
 $(VENV)/.core: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "logpx needs Python 3.11 or newer: make PYTHON=python3.12 install")'
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv: on Debian or Ubuntu first install the package python3-venv."; exit 1; }
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[files]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[files,export]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core
