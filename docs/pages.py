@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headlines import EVIDENCE, HEADLINES, at, evidence, ours, plus_minus, published, trained
+from headlines import EVIDENCE, HEADLINES, Headline, at, evidence, ours, plus_minus, published, trained
 
 from logpx.recipes import RECIPES, Recipe
 from logpx.recipes.base import WHEN
@@ -64,10 +64,17 @@ def at_a_glance(name: str) -> str:
     lines = [f"| | logpx | {row.by or 'the paper'} |", "|---|---|---|"]
     lines.append(f"| {cell(row.what)} | **{ours(row)}** | {published(row).removesuffix(f' ({row.by})')} |")
     lines.append(f"| protocol | {cell(trained(row))} | {cell(row.theirs)} |")
-    why = [capital(at(evidence(row.file), row.why)).rstrip(".") + "."] if row.why else []
+    return in_markdown("\n".join(lines) + f"\n\n{beside(row)}")
+
+
+def beside(row: Headline) -> str:
+    """What has to be known of the paper's number, or why there is none, in the words of the file."""
+    why = at(evidence(row.file), row.why).rstrip(".") if row.why else ""
     if row.elsewhere:
-        why.insert(0, f"Published for other data, and no comparison: {at(evidence(row.file), row.elsewhere)}.")
-    return in_markdown("\n".join(lines) + ("\n\n" + " ".join(why) if why else ""))
+        return f"Published for other data, which is no comparison: {at(evidence(row.file), row.elsewhere)} ({why})."
+    if row.paper is None:
+        return f"No number of the paper's can stand beside ours{f': {why}' if why else ''}."
+    return f"{capital(why)}." if why else ""
 
 
 # --- the picture -------------------------------------------------------------------------------------------------------

@@ -258,8 +258,8 @@ def dip_vae(
     C is the covariance of the posterior's means (i) or of q(z) (ii); the paper takes diagonal 10 and 1 for them.
 
     When: latents without correlation are enough: second moments of q(z), no critic, and on MNIST less log p(x) lost than by
-    beta_tc or factor_vae (evidence/dip_vae.json). Not where causes depend on each other in more than their covariance,
-    which it does not see.
+    beta_tc (evidence/dip_vae.json, evidence/beta_tc.json). Not where causes depend on each other in more than their
+    covariance, which it does not see.
 
     version: i or ii
     lam: weight of the crossed covariances

@@ -44,7 +44,7 @@ def ae(
     There is no p(z), hence no log p(x) and nothing to sample, unless a density of the codes is fitted at the end.
 
     When: only codes or reconstructions are wanted, or a baseline that shows what a prior costs. Not to compare likelihoods,
-    for there is no log p(x); with a density of its codes it samples, and rows far from them stand out.
+    for there is no log p(x); with a density of its codes it samples.
 
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
     components: of that mixture
@@ -76,7 +76,8 @@ def denoising(
     x' is drawn anew at every step, the target is the clean x, and everything measured after a step sees the clean x too.
 
     When: inputs will be noisy when the model is used, or codes should not follow small changes of x; choose the noise that
-    is expected. Not to compress clean data, which ae reconstructs better, and not for log p(x), which there is none of.
+    is expected. Not to compress clean data, which ae reconstructs as well or better, and not for log p(x), which there is
+    none of.
 
     noise: gaussian (amount is s), masking or salt_and_pepper (amount is the probability of an element)
     amount: of the noise, in units of what the encoder sees (x, or the features of a table), or as a probability
@@ -161,8 +162,8 @@ def contractive(
     The norm is exact for any encoder and costs about one backward pass of it for each latent.
 
     When: a code must be stable under small changes of x, by its derivative rather than by noise. Not for reconstruction,
-    from which the penalty takes much (evidence/contractive.json), and not for wide inputs in a hurry: denoising does nearly
-    the same with less work.
+    from which the penalty takes much (evidence/contractive.json), and not with many latents in a hurry, each of which is a
+    backward pass: denoising does nearly the same with less work.
 
     weight: w, of the squared norm of the Jacobian
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow

@@ -123,7 +123,7 @@ def geco(
     Gaussian's best sigma, so the `elbo` reported is a fair one. The last epoch is kept: the loss moves with the multiplier.
 
     When: how well x must be reconstructed is known in the unit of x, such as an instrument's error, and the shortest code
-    that does it is wanted. A kappa that the network cannot reach makes the multiplier grow without end: watch it. Not for
+    that does it is wanted. A kappa that the network cannot reach makes the multiplier grow and grow: watch it. Not for
     binary data or counts, for p(x|z) is normal.
 
     kappa: largest root-mean-square error per data element, in the unit of x

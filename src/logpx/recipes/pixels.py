@@ -97,9 +97,9 @@ def pixel_vae(
     A decoder that can do without z does: the posterior collapses to the prior. Three remedies are at hand, and a fourth:
     small windows, which leave to z what is far away.
 
-    When: samples must be sharp and still have a code for what is global; on MNIST it has the highest log p(x) measured here
-    (evidence/pixel_vae.json). Not without a look at the KL, for the decoder may leave z unused, and not where E[x|z] is
-    needed: there are only draws, pixel by pixel.
+    When: samples must be sharp and still have a code for what is global; on binarised MNIST it has the highest log p(x)
+    measured here (evidence/pixel_vae.json). Not without a look at the KL, for the decoder may leave z unused, and not where
+    E[x|z] is needed: there are only draws, pixel by pixel.
 
     causal: the network of p(x_i | x_<i, z): pixelcnn, or made; auto is pixelcnn for images
     channels: of each stack of the PixelCNN, or ten times as many units of MADE

@@ -39,7 +39,7 @@ def sequence_vae(
     token by token, with what the decoder remembers kept.
 
     When: rows are sequences that end, such as sentences or codes of events, and z is to hold what a whole one is about. Not
-    without a look at the KL: it collapses unless free bits or word dropout prevent it, which cost log p(x)
+    without a look at the KL: it collapses unless free bits or word dropout prevent it, which may cost log p(x)
     (evidence/sequence_vae.json). Not for long texts: nothing is pretrained.
 
     width: of the embeddings and of every layer

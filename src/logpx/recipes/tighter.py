@@ -187,7 +187,7 @@ def two_layer_vae(
     The bounds are those of one layer with log w = log p(x, z1, z2) - log q(z1, z2|x), z being z1 and z2 in one vector.
 
     When: one layer of normal latents is too simple a law, and bounds by importance sampling are affordable. Not for maps or
-    walks, for no single layer is the code of x; and look at the active units, for the layer above often keeps few.
+    walks, for no single layer is the code of x; and look at the active units, for the layer above may keep few.
 
     latent: dimensions of z1, the layer that the decoder reads
     top: dimensions of z2, the layer above
