@@ -41,7 +41,7 @@ SHOTS: dict[str, Shot] = {
     "capacity_vae": Shot(
         f"{DIGITS} --latent 10 --capacity 8 --steps 400",
         drawings.terms("kl", "reconstruction"),
-        "The KL follows C, which rises to 8 nats, and the reconstruction gains what the KL costs",
+        "The KL follows C, which rises to 8 nats, while the reconstruction error falls",
     ),
     "constrained_vae": Shot(
         "digits --protocol dynamic --latent 10 --hidden 100 --eps 5 --batch-size 100 --epochs 150 --learning-rate 2e-3",
@@ -78,7 +78,7 @@ SHOTS: dict[str, Shot] = {
     "aggressive_vae": Shot(
         f"{DIGITS} --latent 20 --encoder-steps 20",
         drawings.terms("kl", "loss"),
-        "KL and loss, epoch by epoch, with an encoder that is never behind",
+        "KL and loss, epoch by epoch, with an encoder that catches up before each step of the decoder",
     ),
     "two_layer_vae": Shot(
         f"{DEEPER} --latent 20 --top 10 --top-hidden 50 --samples 5",
