@@ -24,7 +24,7 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples", "doctor"],
+    7: ["recipes", "samples", "doctor", "export"],
     8: ["cli", "estimator", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
