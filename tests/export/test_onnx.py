@@ -97,11 +97,11 @@ class Counts(nn.Module):
     """A graph with what ONNX has no operation for."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.lgamma(z)
+        return torch.linalg.svdvals(z)
 
 
 @pytest.mark.parametrize(
-    ("module", "says"), [(Decides(), "one graph .*data-dependent"), (Counts(), "as ONNX .*lgamma.*--format torch")]
+    ("module", "says"), [(Decides(), "one graph .*data-dependent"), (Counts(), "as ONNX .*svd.*--format torch")]
 )
 def test_what_cannot_be_exported_is_said_in_a_sentence_with_the_reason(module, says, capfd):
     with pytest.raises(UserError, match=says) as said:
@@ -115,3 +115,24 @@ def test_a_missing_exporter_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"logpx\[export\]"):
         onnx_bytes(Decides(), (torch.zeros(2, 2),), ["z"], ["x"])
+
+
+class Lacking(nn.Module):
+    """What ONNX lacks and is given in other words: log G, a cumulative product, a solved covariance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        a = torch.randn(4, 4, generator=generator).double()
+        self.register_buffer("covariance", a @ a.T + torch.eye(4))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        solved = torch.cholesky_solve(x.T, torch.linalg.cholesky(self.covariance)).T
+        return torch.lgamma(x), x.cumprod(-1), solved
+
+
+def test_what_onnx_lacks_is_given_in_other_words():
+    given, module = torch.tensor([[1e-4, 0.7, 1.0, 2.0], [8.0, 41.5, 1e4, 1e7]]).double(), Lacking()
+    content = onnx_bytes(module, (given,), ["x"], ["log_gamma", "product", "solved"])
+    for theirs, python in zip(by_onnxruntime(content, x=given), module(given), strict=True):
+        np.testing.assert_allclose(theirs, python.numpy(), rtol=1e-11, atol=1e-11)
+    assert "Cholesky" not in {node.op_type for node in onnx.load_from_string(content).graph.node}

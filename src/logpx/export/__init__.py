@@ -4,6 +4,7 @@ Importing this package imports nothing of the exporters: each is imported when i
 """
 
 from logpx.export.onnx import onnx_bytes
-from logpx.export.parts import Decoder
+from logpx.export.parts import PARTS, Decoder, Encoder, Scorer
+from logpx.export.write import Format, check_place, write
 
-__all__ = ["Decoder", "onnx_bytes"]
+__all__ = ["PARTS", "Decoder", "Encoder", "Format", "Scorer", "check_place", "onnx_bytes", "write"]
