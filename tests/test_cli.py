@@ -87,6 +87,7 @@ def test_the_verbs_are_frozen() -> None:
         "score",
         "sample",
         "impute",
+        "export",
         "report",
         "verify",
     )
