@@ -24,11 +24,24 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples", "doctor"],
+    7: ["recipes", "samples", "doctor", "convert"],
     8: ["cli", "estimator", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-FROZEN = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "verify")
+FROZEN = (
+    "list",
+    "show",
+    "train",
+    "sweep",
+    "evaluate",
+    "doctor",
+    "score",
+    "sample",
+    "impute",
+    "report",
+    "convert",
+    "verify",
+)
 #: pairs on one floor that may know each other, downwards only
 ALLOWED = {("ladder", "model"), ("evaluate", "objectives"), ("train", "data"), ("doctor", "recipes")}
 
