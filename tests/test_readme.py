@@ -1,4 +1,4 @@
-"""The README runs: its Python blocks one after another, its command lines through the real parser."""
+"""The README and the guides run: their Python blocks one after another, their command lines through the real parser."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ import typer
 from logpx import cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -22,14 +22,14 @@ def command_lines() -> list[str]:
     return sorted({line.split("#")[0].strip() for line in lines if line.startswith("logpx ")})
 
 
-def test_the_python_blocks_of_the_readme_run_in_order(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_the_python_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch, capsys):
+    """In an empty folder, as someone would who copies them."""
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
-    found = blocks(ROOT / "README.md", "python")
-    assert len(found) >= 2
-    for block in found:
-        exec(compile(block, "README.md", "exec"), scope)
-    assert "nats per data point" in capsys.readouterr().out
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), scope)
+    assert "print(" not in page.read_text() or capsys.readouterr().out
 
 
 @pytest.mark.parametrize("line", command_lines())
