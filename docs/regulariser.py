@@ -1,4 +1,4 @@
-"""The picture of docs/regulariser.md, from evidence/regulariser.json: `python docs/regulariser.py` writes docs/regulariser.svg."""
+"""The picture of docs/regulariser.md, from evidence/regulariser.json: `python docs/regulariser.py` writes it."""
 
 import json
 from itertools import pairwise
@@ -57,8 +57,8 @@ def picture() -> Picture:
     low, high = max(x.lo, y.lo), min(x.hi, y.hi)
     body += more + line(x(low), y(low), x(high), y(high), "guide")
     alt = (
-        "Slack against half the squared norm of w of a soft-margin SVM, rate against distortion of a VAE, each a falling convex "
-        f"curve with a tangent; and the slopes of the second, {slopes[0]:.2f} to {slopes[-1]:.2f}, close to beta"
+        "Slack against half the squared norm of w of a soft-margin SVM, rate against distortion of a VAE, each a falling "
+        f"convex curve with a tangent; and the slopes of the second, {slopes[0]:.2f} to {slopes[-1]:.2f}, close to beta"
     )
     return Picture("regulariser.svg", svg(970, 320, body, alt), alt)
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ ALL = [(tool, model) for tool, models in convert.MODELS.items() for model in mod
 def test_every_model_has_a_row() -> None:
     assert set(pythae.MODELS) == set(PYTHAE.split())
     assert {name.split(",")[0] for name in pytorch_vae.MODELS} == set(PYTORCH_VAE.split())
+
+
+def test_the_pages_tables_are_those_of_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.syspath_prepend(str(docs))
+    page = import_module("coming_from")
+    text = (docs / "coming_from.md").read_text()
+    assert page.filled(text) == text, "run: python docs/coming_from.py"
+    assert all(f"| `{model}` |" in text for _, model in ALL)
 
 
 @pytest.mark.parametrize(("tool", "model"), ALL)

@@ -46,7 +46,7 @@ def _reconstruction(value: Any, _: Settings) -> Said:
 
 def _network(value: Any, _: Settings) -> Said:
     if value:
-        return Said("exact", "784-512-D and back, ReLU, for any number of inputs", {"hidden": (512,)})
+        return Said("exact", "one hidden layer of 512, ReLU", {"hidden": (512,)})
     return Said("no counterpart", "a network of your own, which Pythae keeps as a pickle: assemble it again in Python")
 
 
