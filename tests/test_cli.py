@@ -89,6 +89,7 @@ def test_the_verbs_are_frozen() -> None:
         "impute",
         "export",
         "report",
+        "convert",
         "verify",
     )
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples", "doctor", "export"],
+    7: ["recipes", "samples", "doctor", "convert", "export"],
     8: ["cli", "estimator", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
@@ -38,8 +38,9 @@ FROZEN = (
     "score",
     "sample",
     "impute",
-    "export",
     "report",
+    "export",
+    "convert",
     "verify",
 )
 #: pairs on one floor that may know each other, downwards only

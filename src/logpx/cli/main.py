@@ -12,7 +12,17 @@ from typing import Annotated
 import typer
 
 import logpx
-from logpx.cli import doctor, export, made, methods, runs, score, sweep, train  # noqa: F401 - each enters its verbs
+from logpx.cli import (  # noqa: F401 - each enters its verbs
+    convert,
+    doctor,
+    export,
+    made,
+    methods,
+    runs,
+    score,
+    sweep,
+    train,
+)
 from logpx.cli.app import StoppedError, app
 from logpx.cli.threads import calm_threads
 from logpx.errors import UserError
@@ -28,8 +38,9 @@ VERBS = (
     "score",
     "sample",
     "impute",
-    "export",
     "report",
+    "export",
+    "convert",
     "verify",
 )
 
