@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from command_line import refused, run
 from logpx import cli
-from logpx.cli import scored
+from logpx.cli import streamed
+from logpx.cli.blocks import Block
 from logpx.data import rows_like
 from logpx.evaluate import evidence
 from logpx.recipes import load_run
@@ -148,7 +149,7 @@ def test_the_run_s_own_protocol_may_be_named_and_no_other(
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_the_size_of_the_pieces_leaves_no_trace(place: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scored, "ROWS", 150)  # a file's blocks, too, are not the pieces
+    monkeypatch.setattr(streamed, "ROWS", 150)  # a file's blocks, too, are not the pieces
     for rows in (1, 256, 10_000):
         assert run(f"score table new.csv -o s{rows}.{suffix} --samples 5 --id key --rows {rows}") == 0
     whole = Path(f"s10000.{suffix}").read_bytes()
@@ -181,16 +182,16 @@ class Killed(BaseException):
 
 def stop_after(pieces: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = Killed) -> Any:
     """Lets so many pieces be saved, and no more."""
-    saved, add = [], scored.Part.add
+    saved, add = [], streamed.Part.add
 
-    def some(part: scored.Part, block: scored.Block) -> None:
+    def some(part: streamed.Part, block: Block) -> None:
         if len(saved) == pieces:
             (part.path / ".rows-000000000000256.safetensors.x1").write_bytes(b"half a piece")
             raise error
         saved.append(block)
         add(part, block)
 
-    monkeypatch.setattr(scored.Part, "add", some)
+    monkeypatch.setattr(streamed.Part, "add", some)
     return saved
 
 
@@ -218,7 +219,7 @@ def test_it_may_go_on_with_pieces_of_another_size_or_nothing_left(place: Path, m
     for kept in (1, 3):
         with monkeypatch.context() as patched:
             if kept == 3:  # all pieces, but no file
-                patched.setattr(scored.Part, "finish", lambda *_: (_ for _ in ()).throw(Killed()))
+                patched.setattr(streamed.Part, "finish", lambda *_: (_ for _ in ()).throw(Killed()))
             else:
                 stop_after(kept, patched)
             with pytest.raises(Killed):
@@ -329,7 +330,7 @@ def test_a_broken_row_is_named_and_what_was_done_before_it_stays(place: Path, ca
     rows[301] = "inf,0,0,x"
     Path("broken.csv").write_text("\n".join(rows) + "\n")
     assert "row 300 (counted from 0)" in refused("score table broken.csv -o s.csv --samples 2 --rows 128", capsys)
-    assert scored.Part(Path("s.csv")).done == 256
+    assert streamed.Part(Path("s.csv"), "scores", []).done == 256
     rows = Path("new.csv").read_text().splitlines()
     rows[1] = "1,2,3"
     Path("ragged.csv").write_text("\n".join(rows) + "\n")
