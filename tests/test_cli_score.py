@@ -116,6 +116,30 @@ def test_the_most_atypical_rows_are_printed(place: Path, capsys: pytest.CaptureF
     assert [line.split()[0] for line in said.splitlines() if "key-" in line] == [row["id"] for row in worst]
 
 
+def test_why_a_row_is_unusual_is_said_column_by_column(place: Path, capsys: pytest.CaptureFixture) -> None:
+    cells = Path("new.csv").read_text().splitlines()
+    cells[8] = "0.1,40.0,-0.3,odd"
+    cells[9] = "0.1,,-0.3,gap"
+    Path("odd.csv").write_text("\n".join(cells) + "\n")
+    line = "score table odd.csv -o w.csv --samples 20 --id key --why"
+    assert run(f"{line} --top 1 --json") == 0
+    said, found = json.loads(capsys.readouterr().out), lines("w.csv")
+    shares = [f"why {name}" for name in ("a", "b", "c", "(code)")]
+    assert list(found[0]) == [*NAMES, *shares]
+    for row in found[:7]:  # above what is usual: all together log p(x) above the mean of the reference
+        total = sum(float(row[name]) for name in shares)
+        assert total == pytest.approx(-float(row["log_px"]) - said["entropy"], abs=1e-6)
+    assert max(shares, key=lambda name: float(found[7][name])) == "why b"
+    assert found[8]["why b"] == ""
+    assert said["top"][0]["id"] == "odd"
+    assert run(f"{line} --top 2 --force") == 0
+    out = capsys.readouterr().out
+    assert "why" in next(row for row in out.splitlines() if row.strip().startswith("id"))
+    assert " b +" in next(row for row in out.splitlines() if row.strip().startswith("odd"))
+    assert run(f"{line.replace('w.csv', 'x.csv')} --rows 128") == 0
+    assert Path("x.csv").read_bytes() == Path("w.csv").read_bytes()
+
+
 # --- ids and order ----------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +341,7 @@ def test_nothing_is_overwritten(place: Path, capsys: pytest.CaptureFixture, monk
         ("score pictures pixels.npy -o s.csv --id key", "is no table"),
         ("score table new.csv -o s.csv --by regret", "needs --regret"),
         ("score nothing new.csv -o s.csv", "no run folder nothing"),
+        ("score pictures pixels.npy -o s.csv --why", "these data are none"),
     ],
 )
 def test_one_sentence_and_no_file(place: Path, capsys: pytest.CaptureFixture, line: str, match: str) -> None:

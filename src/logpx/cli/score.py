@@ -30,6 +30,7 @@ def score(
     samples: Annotated[int, typer.Option(min=1, help="k of L_k: draws of z per row.")] = 100,
     regret: Annotated[bool, typer.Option("--regret", help="Likelihood regret too, which costs the most.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Of the optimisation that --regret takes.")] = 100,
+    why: Annotated[bool, typer.Option("--why", help="What each column of a table adds to the surprise too.")] = False,
     reference: Annotated[
         str | None, typer.Option(help="Rows that tell what is typical.  [default: the run's held-out rows]")
     ] = None,
@@ -48,7 +49,7 @@ def score(
     as_json: JSON = False,
 ) -> None:
     """Write log p(x) and how unusual it is, row by row. Example: logpx score runs/demo new.csv -o scores.parquet --top 20"""
-    from logpx.cli.scored import Totals
+    from logpx.cli.scored import Totals, excess
     from logpx.cli.streamed import Part, rows_of_a_piece, stamp, write_rows
     from logpx.data import pieces_like
     from logpx.evaluate import Reference, rows_of_a_tile, scores
@@ -64,6 +65,8 @@ def score(
     check_apart(part.out, data, about["source"], *([reference] if reference else []))
     if not opened.model.has_evidence:
         raise UserError(f"{run} says nothing of log p(x): it has no prior, or its codes have no density.")
+    if why and (len(about["shape"]) != 1 or about["kind"] == "sequence"):
+        raise UserError("--why tells the columns of a table apart, and these data are none: leave it out.")
     how: dict[str, Any] = {"samples": samples, "seed": seed, "memory": memory * 2**20}
     asked: dict[str, Any] = {
         "weights": weights_checksum(run),
@@ -71,15 +74,15 @@ def score(
         "reference": reference and stamp(reference),
     }
     asked |= {"reference_rows": reference_rows, "id": id_column, "samples": samples, "seed": seed}
-    asked |= {"steps": steps if regret else 0}
+    asked |= {"steps": steps if regret else 0, "why": why}
 
     def begin() -> dict[str, Any]:
-        return _typical(_typical_rows(run, about, reference, reference_rows), opened, how)
+        return _typical(_typical_rows(run, about, reference, reference_rows), opened, how | {"why": why})
 
     def columns(piece: "Piece", held: dict[str, Any]) -> dict[str, Any]:
         typical, regretted = Reference(held["reference"]), steps if regret else 0
-        found = scores(opened.model, piece, first=piece.first, reference=typical, regret=regretted, **how)
-        return _shown(found.columns(), about, regret)
+        found = scores(opened.model, piece, first=piece.first, reference=typical, regret=regretted, why=why, **how)
+        return _shown(found.columns(), about, regret) | (excess(found, held["usual"], about) if why else {})
 
     totals = Totals(top, by, samples)
     held = write_rows(
@@ -134,11 +137,14 @@ def _typical_rows(folder: Path, about: dict[str, Any], source: str | None, n: in
 
 
 def _typical(rows: Any, opened: "Run", how: dict[str, Any]) -> dict[str, Any]:
-    """log p(x) of those rows, and what it is."""
-    from logpx.evaluate import evidence
+    """log p(x) of those rows, what it is, and with `why` what is usual of each column and of the code."""
+    from logpx.cli.scored import together
+    from logpx.evaluate import evidence, scores
 
+    why = how.pop("why")
     found = evidence(opened.model, rows, progress=progress("reference"), **how)
-    return {"reference": found.per_point, "kind": found.kind, "name": found.name}
+    held = {"reference": found.per_point, "kind": found.kind, "name": found.name}
+    return held | {"usual": together(scores(opened.model, rows, why=True, **how)).nanmean(0)} if why else held
 
 
 def _shown(columns: dict[str, Any], about: dict[str, Any], regret: bool) -> dict[str, Any]:
@@ -151,6 +157,8 @@ def _shown(columns: dict[str, Any], about: dict[str, Any], regret: bool) -> dict
 
 
 def _announce(said: dict[str, Any], totals: "Totals") -> None:
+    from logpx.cli.scored import why_of
+
     error = "" if totals.standard_error is None else f" +- {totals.standard_error:.3f} (s.e.)"
     mean = f"mean {said['name']} = {totals.mean:.3f}{error} nats per data point, {said['kind']}"
     print(f"{totals.rows:,} rows of {Path(said['data']).name}: {mean}")
@@ -165,10 +173,10 @@ def _announce(said: dict[str, Any], totals: "Totals") -> None:
         )
     if totals.most:
         print(f"  the {len(totals.most)} rows first by {totals.by}:")
-        names = [
-            name for name in ("id", "log_px", "error", "typicality", "p_value", "regret") if name in totals.most[0]
-        ]
-        table([tuple(names), *(tuple(_short(row[name]) for name in names) for row in totals.most)])
+        known = ("id", "log_px", "error", "typicality", "p_value", "regret")
+        names = [name for name in known if name in totals.most[0]]
+        rows = [(*(_short(row[name]) for name in names), *why_of(row)) for row in totals.most]
+        table([(*names, *["why"] * (len(rows[0]) - len(names))), *rows])
     print(f"scores: {said['out']}")
 
 

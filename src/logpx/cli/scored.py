@@ -1,12 +1,41 @@
 """What all scored rows say together (floor 8): their mean, how many are atypical or in doubt, and the most atypical ones."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from logpx.cli.streamed import Block
+import torch
+from torch import Tensor
 
+from logpx.data import columns_in
+
+if TYPE_CHECKING:
+    from logpx.cli.blocks import Block
+    from logpx.evaluate import Scores
+
+WHY, CODE = "why ", "(code)"  # of the names of columns that say why a row is unusual
 FEW = 10  # an effective sample size below which L_k is hardly log p(x): a bias of 1/(2 ESS) to first order, and itself too high
+
+
+def together(found: "Scores") -> Tensor:
+    """What each column adds to -log p(x), and last the code, (n, P + 1)."""
+    assert found.shares is not None
+    assert found.code is not None
+    return torch.cat([found.shares, found.code[:, None]], 1)
+
+
+def excess(found: "Scores", usual: Tensor, about: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The same by name, above what is usual; of a row and a reference without gaps they add up to -log p(x) - H."""
+    names = about["columns"] or [column.name for column in columns_in(about, "column_kinds")]
+    names = names or [f"x{j}" for j in range(about["shape"][0])]
+    return dict(zip([*(WHY + name for name in names), WHY + CODE], (together(found) - usual).T, strict=True))
+
+
+def why_of(row: Mapping[str, Any]) -> list[str]:
+    """The three columns that add most to a row's surprise, in words; nothing where nobody asked."""
+    found = {name.removeprefix(WHY): v for name, v in row.items() if name.startswith(WHY) and (v or 0) > 0}
+    most = sorted(found, key=lambda name: -found[name])[:3]
+    return [", ".join(f"{name} {found[name]:+.1f}" for name in most)] if found else []
 
 
 class Totals:
