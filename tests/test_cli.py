@@ -85,6 +85,7 @@ def test_the_verbs_are_frozen() -> None:
         "evaluate",
         "doctor",
         "score",
+        "encode",
         "sample",
         "impute",
         "export",

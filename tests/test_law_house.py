@@ -36,6 +36,7 @@ FROZEN = (
     "evaluate",
     "doctor",
     "score",
+    "encode",
     "sample",
     "impute",
     "report",

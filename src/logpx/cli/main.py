@@ -15,6 +15,7 @@ import logpx
 from logpx.cli import (  # noqa: F401 - each enters its verbs
     convert,
     doctor,
+    encode,
     export,
     made,
     methods,
@@ -36,6 +37,7 @@ VERBS = (
     "evaluate",
     "doctor",
     "score",
+    "encode",
     "sample",
     "impute",
     "report",
