@@ -88,6 +88,7 @@ def test_the_verbs_are_frozen() -> None:
         "sample",
         "impute",
         "report",
+        "compare",
         "verify",
     )
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]

@@ -28,7 +28,20 @@ FLOORS = {
     8: ["cli", "estimator", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-FROZEN = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "verify")
+FROZEN = (
+    "list",
+    "show",
+    "train",
+    "sweep",
+    "evaluate",
+    "doctor",
+    "score",
+    "sample",
+    "impute",
+    "report",
+    "compare",
+    "verify",
+)
 #: pairs on one floor that may know each other, downwards only
 ALLOWED = {("ladder", "model"), ("evaluate", "objectives"), ("train", "data"), ("doctor", "recipes")}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from logpx.cli import train
-from logpx.cli.app import app, print_json, progress, table
+from logpx.cli.app import app, plus_minus, print_json, progress, table
 from logpx.cli.over import OF_TRAINING, Range, Values, combinations, name_of, parse, plain, value_of, written
 from logpx.cli.results import judged, write_report
 from logpx.cli.search import suggestions
@@ -306,14 +306,7 @@ def _head(found: Found) -> tuple[str, ...]:
 
 
 def _cells(row: Found) -> tuple[str, ...]:
-    numbers = [_with_error(row, name) for name in ("evidence", "kl", "reconstruction")]
+    numbers = [plus_minus(row.get(name), row.get(f"{name}_error")) for name in ("evidence", "kl", "reconstruction")]
     bits = "" if row.get("bits_per_dim") is None else f"{row['bits_per_dim']:.4f}"
     rest = ["" if row.get(name) is None else str(row[name]) for name in ("active_units", "best_epoch")]
     return (*map(written, row["options"].values()), *numbers, bits, *rest)
-
-
-def _with_error(row: Found, name: str) -> str:
-    value, error = row.get(name), row.get(f"{name}_error")
-    if value is None:
-        return ""
-    return f"{value:.3f}" + ("" if error is None else f" +- {error:.3f}")
