@@ -44,7 +44,9 @@ def evidence(names: Sequence[str], values: Sequence[Spot], differences: Sequence
     for k, (name, value, difference) in enumerate(zip(names, values, differences, strict=True)):
         y = TOP + ROW * (k + 0.5) - 6
         body += f'<g class="k{k % len(PALETTE)}">{text(0, y + 4, _fitted(name), "value")}{_spot(value, left, y, 1)}'
-        body += (_spot(difference, right, y, 2) if difference else text(right(0) + 8, y + 4, "the best")) + "</g>"
+        body += (
+            _spot(difference, right, y, 2) if difference else text(right(0) - 8, y + 4, "the best", "end")
+        ) + "</g>"
     words = ", ".join(f"{name} {with_error(its.value, its.error)}" for name, its in zip(names, values, strict=True))
     return Picture("evidence.svg", svg(732, bottom + 22, body, f"{title}: {words}"), title)
 

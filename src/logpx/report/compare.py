@@ -9,7 +9,7 @@ from logpx.data import Data
 from logpx.evaluate import at_rest
 from logpx.report import beside, charts, pictures
 from logpx.report.beside import Spot
-from logpx.report.latents import fitted
+from logpx.report.latents import BARS, fitted
 from logpx.report.page import (
     Picture,
     Section,
@@ -73,7 +73,7 @@ def _header(title: str, c: Compared) -> str:
             top + "<p>None of these models has log <i>p</i>(<i>x</i>): they are listed by their reconstruction.</p>\n"
         )
     top += big(f"{symbols(c.found.name)} of the best, {escape(best.label)}", best.value, best.error, _unit(best))
-    return top + "".join(f"<p>{words}</p>\n" for words in (_lead(c), _one_seed(c)) if words) + _doubts(c)
+    return top + "".join(f"<p>{words}</p>\n" for words in (_lead(c), _one_seed(c)) if words)
 
 
 def _unit(line: Line) -> str:
@@ -99,8 +99,14 @@ def _one_seed(c: Compared) -> str:
 
 
 def _doubts(c: Compared) -> str:
-    said = [(name, words) for its in c.lines for name, words in its.doubts]
-    return "".join(f'<p class="warning">{escape(name)}: {symbols(words)}</p>\n' for name, words in said)
+    """Of each line the first run whose number is in doubt, and how many more are."""
+    said = ""
+    for its in c.lines:
+        if its.doubts:
+            (name, words), more = its.doubts[0], len(its.doubts) - 1
+            also = f" So it is with {more} more of {escape(its.label)}." if more else ""
+            said += f'<p class="warning">? {escape(name)}: {symbols(words)}{also}</p>\n'
+    return said
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -129,26 +135,33 @@ def _spot(line: Line) -> Spot:
 
 
 def _table(c: Compared) -> Section:
-    head = ["", "seeds", symbols(c.found.name or "log p(x)"), "kind", "to the best", "KL", "reconstruction", "active"]
+    kinds = list(dict.fromkeys(its.runs[0].row["kind"] for its in c.rated))
+    head = ["", "seeds", symbols(c.found.name or "log p(x)"), "to the best", "KL", "reconstruction", "active"]
     head += ["parameters", "epochs", "seconds"]
     words = (
-        f"{c.rows[:1].upper()}{c.rows[1:]}, nats per data point, ± one standard error; differences beyond two of "
-        "theirs are bold. Numbers without an error are means over seeds."
+        f"{c.rows[:1].upper()}{c.rows[1:]}, nats per data point, ± one standard error; differences beyond two of theirs are "
+        f"bold. Numbers without an error are means over seeds.{_kinds(kinds)}"
     )
-    cells = [_cells(its, c.found.difference(its)) for its in c.lines]
-    return Section("All models", lede(words) + table(head, cells, "close"))
+    cells = [_cells(its, c.found.difference(its), len(kinds) > 1) for its in c.lines]
+    return Section("All models", lede(words) + table(head, cells, "close") + _doubts(c))
 
 
-def _cells(line: Line, difference: Difference | None) -> list[str]:
-    first = line.runs[0]
-    doubt = " ?" if line.doubts else ""
-    value = with_error(line.value, line.error) + doubt if line.value is not None else "no log <i>p</i>(<i>x</i>)"
+def _kinds(kinds: list[str]) -> str:
+    if kinds == ["score"]:
+        return " The score is <strong>no log-likelihood</strong>."
+    return f" Each is {'exact' if kinds == ['exact'] else 'a lower bound'}." if len(kinds) == 1 else ""
+
+
+def _cells(line: Line, difference: Difference | None, says_kind: bool) -> list[str]:
+    first, value = line.runs[0], "no log <i>p</i>(<i>x</i>)"
+    if line.value is not None:
+        kind = f", {escape(first.row['kind'])}" if says_kind else ""
+        value = with_error(line.value, line.error) + kind + " ?" * bool(line.doubts)
     far = with_error(difference.value, difference.standard_error) if difference else ""
     return [
         escape(line.label),
         escape(", ".join(str(its.seed) for its in line.runs)),
         value,
-        escape(first.row["kind"] or ""),
         f"<strong>{far}</strong>" if difference and difference.is_clear else far,
         *(_mean(line, name) for name in ("kl", "reconstruction", "active_units")),
         f"{parameters(first.run):,}",
@@ -200,23 +213,23 @@ def _rates(c: Compared) -> Section | None:
 
 def _bars(c: Compared) -> Section | None:
     """KL of each latent dimension, the largest first, on one scale."""
-    used = [(label, s.usage) for label, s in c.subjects() if s.model.has_evidence]
-    shown = [(label, its) for label, its in used if its is not None and its.kl is not None]
+    used = [(k, label, s.usage) for k, (label, s) in enumerate(c.subjects()) if s.model.has_evidence]
+    shown = [(k, label, its, its.kl) for k, label, its in used if its is not None and its.kl is not None]
     if len(shown) < 2:
         return None
-    top = max(float(its.kl.max()) for _, its in shown if its.kl is not None)
-    made = []
-    for k, (label, its) in enumerate(shown):
-        assert its.kl is not None
-        order = its.kl.argsort(descending=True).tolist()[:100]
+    top, html, made = max(float(kl.max()) for *_, kl in shown), "", []
+    for k, label, its, kl in shown:
+        order = kl.argsort(descending=True).tolist()[:BARS]
         on = [its.variance_of_means[i].item() >= 0.01 for i in order]
-        alt = f"{label}: {its.active} of {len(its.kl)} latents are active"
-        heights = [its.kl[i].item() for i in order]
-        drawn = charts.bars(heights, [str(i) for i in order], on, alt, "nats per data point", top=top)
-        made.append((Picture(f"usage-{k}.svg", drawn, alt), len(order)))
-    html = "".join(fitted(figure(p, escape(p.alt)), n) for p, n in made)
+        alt = f"{label}: {its.active} of {len(kl)} latents are active"
+        heights, names = [kl[i].item() for i in order], [str(i) for i in order]
+        made.append(
+            Picture(f"usage-{k}.svg", charts.bars(heights, names, on, alt, "nats per data point", top=top), alt)
+        )
+        bars = fitted(figure(made[-1], escape(alt)), len(order))
+        html += f'<div class="k{k}" style="--accent: var(--k)">{bars}</div>'
     words = "The KL of each latent dimension, the largest first, on one scale; hollow ones are not active (as in the table)."
-    return Section("Who is at work in z", lede(words) + f'<div class="row">{html}</div>', tuple(p for p, _ in made))
+    return Section("Who is at work in z", lede(words) + f'<div class="row">{html}</div>', tuple(made))
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------

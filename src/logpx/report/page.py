@@ -142,9 +142,8 @@ def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
-    )
+    start = f'<table class="{kind}">' if kind else "<table>"
+    return f'<div class="scroll">{start}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
 
 
 def symbols(name: str) -> str:

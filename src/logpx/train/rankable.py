@@ -73,10 +73,12 @@ def _of_data(about: Facts, key: str) -> str:
 
 
 def _plain(about: Facts) -> dict[str, str]:
-    return {str(key): _short(value) for key, value in about.items()}
+    return {f"setting {key}": _short(value) for key, value in about.items()}
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "none"
     text = value if isinstance(value, str) else json.dumps(value, default=str).replace('"', "")
     return text if len(text) <= 40 else f"{text[:37]}..."
 
