@@ -117,7 +117,14 @@ def _sweep(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
 
 def _swept(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
     """Every combination of the plan trained and compared."""
+    from logpx.train.events import write_events, writer_class
+
+    if plan.given["tensorboard"]:
+        writer_class()  # before anything is trained
     runs = _trained(plan, [_method(plan, its) for its in plan.each])
+    for run in runs if plan.given["tensorboard"] else ():
+        if run.folder and run.rows:
+            write_events(run.folder)
     _remove_others(plan, before)
     return _compared(plan, runs, before), runs
 
