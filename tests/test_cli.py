@@ -76,27 +76,6 @@ def assert_one_sentence(line: str, capsys: pytest.CaptureFixture, folder: Path, 
 # --- what there is ----------------------------------------------------------------------------------------------------
 
 
-def test_the_verbs_are_frozen() -> None:
-    assert cli.VERBS == (
-        "list",
-        "show",
-        "train",
-        "sweep",
-        "evaluate",
-        "doctor",
-        "score",
-        "encode",
-        "sample",
-        "impute",
-        "export",
-        "report",
-        "convert",
-        "verify",
-    )
-    commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
-    assert sorted(commands) == sorted(cli.VERBS)
-
-
 @pytest.mark.parametrize("verb", ["", *cli.VERBS, *(f"train {name}" for name in recipes.RECIPES)])
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_help_shows_an_example(verb: str, flag: str, capsys: pytest.CaptureFixture) -> None:

@@ -40,6 +40,7 @@ FROZEN = (
     "sample",
     "impute",
     "report",
+    "compare",
     "export",
     "convert",
     "verify",

@@ -13,6 +13,7 @@ import typer
 
 import logpx
 from logpx.cli import (  # noqa: F401 - each enters its verbs
+    compare,
     convert,
     doctor,
     encode,
@@ -41,6 +42,7 @@ VERBS = (
     "sample",
     "impute",
     "report",
+    "compare",
     "export",
     "convert",
     "verify",

@@ -17,7 +17,7 @@ from logpx.evaluate.curve import Curve
 from logpx.evaluate.encode import Codes, codes, rows_of_codes
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
-from logpx.evaluate.rate import RateDistortion, rate_distortion
+from logpx.evaluate.rate import RateDistortion, distortion, rate_distortion
 from logpx.evaluate.refine import Gap, refine
 from logpx.evaluate.representation import Representation, representation
 from logpx.evaluate.rows import Points, at_rest, batch_of, evaluating, placed, plain, private_randomness
@@ -60,6 +60,7 @@ __all__ = [
     "collapsed_share",
     "decoder_motion",
     "decomposition",
+    "distortion",
     "evaluating",
     "evidence",
     "evidence_alone",

@@ -30,7 +30,17 @@ from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_o
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
 from logpx.train.method import Act, Method, Optimizer, Schedule, Training
-from logpx.train.optimizer import Decay, Together, adam, follow_cosine, moments_of, muon, paces, take_up
+from logpx.train.optimizer import (
+    Decay,
+    Together,
+    adam,
+    follow_cosine,
+    half_cosine,
+    moments_of,
+    muon,
+    paces,
+    take_up,
+)
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 from logpx.train.whole_step import WholeStep
@@ -314,7 +324,8 @@ class Loop:
         """Held-out terms, unless they are given, the best weights so far, the row of the log, the state on disk."""
         self.epoch += 1
         self._look_at_the_encoder()
-        row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4), "train": terms}
+        row: Row = {"epoch": self.epoch, "step": self.step, "seconds": round(seconds, 4)} | self._rate()
+        row["train"] = terms
         with self._averaged():
             if len(self.data.held_out):
                 row["held_out"] = held_out or self.score_held_out()
@@ -327,6 +338,13 @@ class Loop:
                 self._save()
         with self._averaged():  # a reporter may look at the model too
             self.says.epoch(row, improved)
+
+    def _rate(self) -> Row:
+        """The learning rate of the last step; none where a solver takes them."""
+        if self.method.solve:
+            return {}
+        falls = half_cosine((self.step - 1) / self.steps) if self.training.schedule == "cosine" else 1.0
+        return {"learning_rate": self.training.learning_rate * falls}
 
     def _averaged(self) -> AbstractContextManager[None]:
         """Within, the model has the weights that are scored and kept: the averaged ones, where there are any."""

@@ -140,7 +140,11 @@ def _parts(optimizer: torch.optim.Optimizer | Together) -> Sequence[torch.optim.
 
 
 def follow_cosine(optimizer: torch.optim.Optimizer | Together, learning_rate: float, done: float) -> None:
-    """Sets every group to its multiple of the learning rate, times half a cosine: 1 where `done` is 0, 0 where it is 1."""
-    cosine = 0.5 * (1 + math.cos(math.pi * done))
+    """Sets every group to its multiple of the learning rate, times `half_cosine`."""
     for group in optimizer.param_groups:
-        group["lr"] = group["rate"] * learning_rate * cosine
+        group["lr"] = group["rate"] * learning_rate * half_cosine(done)
+
+
+def half_cosine(done: float) -> float:
+    """1 where `done` is 0, 0 where it is 1."""
+    return 0.5 * (1 + math.cos(math.pi * done))
