@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 
 from logpx import cli, data, recipes, verify
 from logpx.cli import threads
