@@ -84,7 +84,8 @@ def _epochs(value: Any, settings: Settings) -> Said:
 
 def _train_size(value: Any, _: Settings) -> Said:
     share = 0.9 if value is None else number(value, "train_size")
-    return Said("exact", "--held-out", {"held_out": round(1 - share, 6)})
+    says = "the rest chooses the epoch; test rows are split off besides (--test)"
+    return Said("other meaning", says, {"held_out": round(1 - share, 6)})
 
 
 def _stopping(value: Any, _: Settings) -> Said:
