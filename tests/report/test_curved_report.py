@@ -168,8 +168,8 @@ def test_points_of_a_plane_have_a_polar_mesh(tmp_path):
 
 
 def test_the_film_of_a_disk_has_its_rim(tmp_path):
-    rim = pictures.animation(torch.zeros(3, 2, 2), [0, 1, 2], None, ((-1.02, 1.02), (-1.02, 1.02)), 1.0)[1]
-    none = pictures.animation(torch.zeros(3, 2, 2), [0, 1, 2], None, ((-1.02, 1.02), (-1.02, 1.02)))[1]
+    rim = pictures.animation(torch.zeros(3, 2, 2), ["", "", ""], None, ((-1.02, 1.02), (-1.02, 1.02)), 1.0)[1]
+    none = pictures.animation(torch.zeros(3, 2, 2), ["", "", ""], None, ((-1.02, 1.02), (-1.02, 1.02)))[1]
     middle = pictures.SIZE // 2
     edge = round(middle * (1 - 1 / 1.02))
     assert pixels(rim)[middle, edge - 2 : edge + 3, 3].max() > 100

@@ -18,8 +18,9 @@ from logpx.data import from_array, load
 from logpx.errors import UserError
 from logpx.recipes import command, load_run, vae
 from logpx.recipes.classical import ppca
-from logpx.report import charts, pictures, samples
+from logpx.report import charts, latents, pictures, samples
 from logpx.report.page import digits_for, number
+from logpx.report.subject import Subject
 from logpx.train import fit
 
 SCRIPT = "<script>alert(1)</script>"
@@ -147,12 +148,44 @@ def test_the_figures_are_files_that_open(picture_run):
             assert min(opened(path).size) > 1
 
 
-def test_the_film_has_a_frame_per_epoch_and_a_still_for_whom_motion_disturbs(picture_run):
+def test_the_film_goes_from_epoch_to_epoch_and_there_is_a_still_for_whom_motion_disturbs(picture_run):
     run, _, _, path = picture_run
     with Image.open(run.folder / "figures" / "latents.webp") as film:
-        assert film.n_frames == 6  # before training, and five epochs
+        assert film.n_frames == 1 + 5 * pictures.steps_between(6)  # before training, and five epochs
+        assert film.info["loop"] == 0
     sources = [a for t, a in read(path).tags if t == "source"]
     assert [a["media"] for a in sources] == ["(prefers-reduced-motion: reduce)"]
+
+
+def test_points_move_slowly_at_either_end_of_an_epoch():
+    frames = torch.tensor([[[0.0, 0.0]], [[4.0, -8.0]], [[4.0, 0.0]]])
+    found = pictures.eased(frames, 4)
+    assert found.shape == (9, 1, 2)
+    assert torch.equal(found[::4], frames)
+    way = found[:5, 0, 0] / 4  # t^2 (3 - 2t) at 0, 1/4, 1/2, 3/4, 1
+    assert way.tolist() == [0, 0.15625, 0.5, 0.84375, 1]
+    assert torch.equal(found[:5, 0, 1], -8 * way)
+
+
+@pytest.mark.parametrize("epochs", [2, 20, 60, 100])
+def test_the_film_has_at_most_its_frames(epochs):
+    assert 1 + (epochs - 1) * pictures.steps_between(epochs) <= max(pictures.FRAMES, epochs)
+
+
+def test_the_film_stays_below_a_megabyte_though_all_points_move_at_random():
+    frames = torch.randn(4, 2000, 2, generator=torch.Generator().manual_seed(0))
+    words = [f"epoch {i}, held-out ELBO -{i}.25 nats" for i in range(4)]
+    film, _ = pictures.animation(frames, words, torch.arange(2000) % 10, ((-3, 3), (-3, 3)))
+    assert len(film) / (1 + 3 * 4) * pictures.FRAMES < 1_000_000  # each frame costs the same
+
+
+def test_the_corner_says_the_epoch_and_what_held_out_rows_were_worth(picture_run):
+    run, data, _, _ = picture_run
+    subject = Subject(run, data, None)
+    assert latents._told(subject, 0) == "epoch 0"
+    held = run.rows[1]["held_out"]
+    term = "elbo" if "elbo" in held else "score"
+    assert latents._told(subject, 2) == f"epoch 2, held-out {term.replace('elbo', 'ELBO')} {held[term]:.2f} nats"
 
 
 def test_the_same_again_is_the_same_page_and_moves_no_random_state(picture_run):

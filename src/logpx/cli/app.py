@@ -39,6 +39,13 @@ def table(rows: list[tuple[str, ...]]) -> None:
         print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def plus_minus(value: float | None, error: float | None) -> str:
+    """A number and its standard error, where there is one; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" + ("" if error is None else f" +- {error:.3f}")
+
+
 def progress(label: str, unit: str = "points") -> Callable[[int, int], None] | None:
     """A counter on a terminal, rewritten in place; nothing where no one watches."""
     if not sys.stderr.isatty():

@@ -30,10 +30,14 @@ def reopen(folder: Path, factors: str | None = None) -> tuple["Run", "Data"]:
 
     factors  columns of its table to score codes by.
     """
+    run = open_run(folder)
+    return run, data_of(folder, run.info["data"], factors)
+
+
+def data_of(folder: Path, about: dict[str, Any], factors: str | None = None) -> "Data":
+    """The data of a run, by its account of them."""
     from logpx.data import load, names
 
-    run = open_run(folder)
-    about = run.info["data"]
     try:
         wanted = {name: about[name] for name in ("protocol", "kind", "held_out", "test", "seed", "label")}
         wanted |= about.get("asked", {})
@@ -45,7 +49,7 @@ def reopen(folder: Path, factors: str | None = None) -> tuple["Run", "Data"]:
     data = load(source, factors=factors, **wanted)
     if data.checksum != checksum:
         raise UserError(f"{source} has changed since {folder} was trained on it (another checksum).")
-    return run, data
+    return data
 
 
 def bare(source: str, about: dict[str, Any]) -> str:
@@ -67,5 +71,5 @@ def source_of(folder: Path, about: dict[str, Any], given: str | None) -> str:
     from logpx.data import names
 
     if given is None and about["source"] not in names() and not Path(about["source"]).is_absolute():
-        raise UserError(f"{folder} was trained on an array from Python: give the rows as a file, or impute there.")
+        raise UserError(f"{folder} was trained on an array from Python: give the rows as a file.")
     return bare(given, about) if given else about["source"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from logpx.cli import train
-from logpx.cli.app import app, print_json, progress, table
+from logpx.cli.app import app, plus_minus, print_json, progress, table
 from logpx.cli.over import OF_TRAINING, Range, Values, combinations, name_of, parse, plain, value_of, written
 from logpx.cli.results import judged, write_report
 from logpx.cli.search import suggestions
@@ -117,7 +117,14 @@ def _sweep(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
 
 def _swept(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
     """Every combination of the plan trained and compared."""
+    from logpx.train.events import write_events, writer_class
+
+    if plan.given["tensorboard"]:
+        writer_class()  # before anything is trained
     runs = _trained(plan, [_method(plan, its) for its in plan.each])
+    for run in runs if plan.given["tensorboard"] else ():
+        if run.folder and run.rows:
+            write_events(run.folder)
     _remove_others(plan, before)
     return _compared(plan, runs, before), runs
 
@@ -306,14 +313,7 @@ def _head(found: Found) -> tuple[str, ...]:
 
 
 def _cells(row: Found) -> tuple[str, ...]:
-    numbers = [_with_error(row, name) for name in ("evidence", "kl", "reconstruction")]
+    numbers = [plus_minus(row.get(name), row.get(f"{name}_error")) for name in ("evidence", "kl", "reconstruction")]
     bits = "" if row.get("bits_per_dim") is None else f"{row['bits_per_dim']:.4f}"
     rest = ["" if row.get(name) is None else str(row[name]) for name in ("active_units", "best_epoch")]
     return (*map(written, row["options"].values()), *numbers, bits, *rest)
-
-
-def _with_error(row: Found, name: str) -> str:
-    value, error = row.get(name), row.get(f"{name}_error")
-    if value is None:
-        return ""
-    return f"{value:.3f}" + ("" if error is None else f" +- {error:.3f}")

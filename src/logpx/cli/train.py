@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from logpx.evaluate import CodeEvidence, Evidence
     from logpx.recipes import Recipe
     from logpx.train import Run
+    from logpx.train.log import Reporter
 
 
 #: the data in a recipe's example where it cannot take MNIST, some of whose pixels never change
@@ -122,6 +123,9 @@ def train_options(
     save_every: Annotated[int, typer.Option(help="Epochs between two saves.")] = 1,
     evidence_samples: Annotated[int, typer.Option(min=1, help="k of the L_k printed at the end.")] = 100,
     report: Annotated[bool, typer.Option(help="Write report.html at the end.")] = True,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write RUN/tensorboard, too: TensorBoard's events, epoch by epoch.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -216,12 +220,20 @@ def _train(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> Non
     names = (*OF_TRAINING, "seed", "device", "precision", "compile", "threads", "resume", "force", "save_every")
     passed = {name: given[name] for name in names}
     method = row.build(data, seed=given["seed"], **options)
+    show = _with_events(out, quiet=given["quiet"]) if given["tensorboard"] else not given["quiet"]
     with resumable(sys.argv[1:], out):
-        run = fit(method, data, out=out, show=not given["quiet"], **passed)
+        run = fit(method, data, out=out, show=show, **passed)
     split = data.judge
     found = judged(run, getattr(data, split), show=not given["quiet"], samples=given["evidence_samples"])
     page = write_report(run, data, found) if given["report"] else None
     _announce(run, split, found, page, given["as_json"])
+
+
+def _with_events(out: Path, *, quiet: bool) -> "Reporter":
+    from logpx.train.events import Events
+    from logpx.train.log import reporter
+
+    return Events(out, reporter(quiet))
 
 
 def load_data(given: dict[str, Any], likelihood: str) -> "Data":

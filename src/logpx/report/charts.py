@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from logpx.report.page import number
-from logpx.report.style import CLASSES
+from logpx.report.style import CLASSES, PALETTE
 
 Range = tuple[float, float]
 Series = dict[str, list[float]]  # "train", "held_out" -> a value per epoch
@@ -274,6 +274,12 @@ def legend(labels: Tensor, names: Sequence[str]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
+def colours(names: Sequence[str]) -> str:
+    """Names in the colours k0, k1, ... of what they name."""
+    items = (f'<li class="k{k % len(PALETTE)}">{escape(name)}</li>' for k, name in enumerate(names))
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
 def circles(x: Axis, y: Axis, radii: Sequence[float] = (1, 2)) -> str:
     """Standard deviations of a standard normal law."""
     scale = x(1) - x(0)
@@ -317,11 +323,15 @@ def bars(
     alt: str,
     unit: str,
     errors: Sequence[float] = (),
+    top: float = 0.0,
 ) -> str:
-    """Columns with a hover title each; those that are not `on` are hollow; `errors` are drawn to either side of the tops."""
+    """Columns with a hover title each; those that are not `on` are hollow; `errors` are drawn to either side of the tops.
+
+    top  what the axis reaches at least.
+    """
     slot = min(max(640 / len(heights), 5), 44)
     tops = [h + e for h, e in zip(heights, errors or [0.0] * len(heights), strict=True)]
-    x, y = Axis(0, len(heights), 46, 46 + slot * len(heights)), Axis(0, max(*tops, 1e-6) * 1.05, 168, 24)
+    x, y = Axis(0, len(heights), 46, 46 + slot * len(heights)), Axis(0, max(*tops, top, 1e-6) * 1.05, 168, 24)
     columns = "".join(
         _column(x(i) + slot * 0.14, slot * 0.72, y(max(h, 0)), y.start, f"{n}: {number(h, 3)}", a)
         for i, (h, n, a) in enumerate(zip(heights, names, on, strict=True))

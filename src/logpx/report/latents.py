@@ -11,7 +11,7 @@ from logpx.report.samples import to_unit
 from logpx.report.subject import Subject
 from logpx.train import state
 
-SIDE, WALK, WALKS, BARS, FRAMES = 20, 11, 10, 100, 48
+SIDE, WALK, WALKS, BARS, KEYS = 20, 11, 10, 100, 20
 
 
 def plane(s: Subject) -> Section | None:
@@ -91,21 +91,32 @@ def moving_map(s: Subject, rim: tuple[Range, Range, float] | None = None) -> tup
     frames, epochs, labels = saved["frames"].float(), saved["epochs"], saved["labels"]
     if len(frames) < 3 or not bool(frames.isfinite().all()):
         return "", ()
-    kept = charts.thinned(len(frames), FRAMES)
+    kept = charts.thinned(len(frames), KEYS)
     frames, epochs = frames[kept], [epochs[i] for i in kept]
     x, y, R = rim or (*charts.square_range(frames[len(frames) // 3 :].flatten(0, 1), 0.1), None)
-    moving, still = pictures.animation(frames, epochs, labels, (x, y), R)
+    moving, still = pictures.animation(frames, [_told(s, epoch) for epoch in epochs], labels, (x, y), R)
     alt = f"The latent plane from epoch {epochs[0]} to epoch {epochs[-1]}, ending in the last"
     film, rest = Picture("latents.webp", moving, alt), Picture("latents-last.png", still, alt)
-    rows = "held-out" if len(s.data.held_out) else "training"
+    n, rows = min(frames.shape[1], pictures.FILMED), "held-out" if len(s.data.held_out) else "training"
     html = (
         "<h3>As it formed</h3>\n"
         + f'<figure class="narrow"><picture><source srcset="{rest.uri()}" media="(prefers-reduced-motion: reduce)">'
         + film.inline()
-        + f"</picture><figcaption>The {s.centres} of {frames.shape[1]:,} {rows} rows from epoch {epochs[0]} to "
+        + f"</picture><figcaption>The {s.centres} of {n:,} {rows} rows from epoch {epochs[0]} to "
         + f"{epochs[-1]}, on axes that stay.</figcaption></figure>\n"
     )
     return html, (film, rest)
+
+
+def _told(s: Subject, epoch: int) -> str:
+    """The epoch and what the held-out rows were worth after it: "epoch 3, held-out ELBO -142.31 nats"."""
+    row = next((row for row in s.run.rows if row["epoch"] == epoch), {})
+    part = "held_out" if "held_out" in row else "train"
+    term = next((t for t in ("elbo", "score", "loss") if t in row.get(part, {})), None)
+    if term is None:
+        return f"epoch {epoch}"
+    name = term.upper() if term == "elbo" else term
+    return f"epoch {epoch}, {part.replace('_', '-')} {name} {row[part][term]:.2f} nats"
 
 
 def single(s: Subject) -> Section | None:

@@ -92,6 +92,25 @@ def digits_for(error: float, most: int = 4) -> int:
     return min(max(1 - math.floor(math.log10(error)), 0), most)
 
 
+def with_error(value: float | None, error: float | None) -> str:
+    """A number and its standard error, where there is one, both to the error's two digits; nothing for None."""
+    if value is None:
+        return ""
+    digits = digits_for(error or 0.0)
+    return number(value, digits) + (f" ± {number(error, digits)}" if error else "")
+
+
+def big(name: str, value: float, error: float | None, unit: str) -> str:
+    """The number at the top of a page: `name` and `unit` are HTML; no error where it is None, 0 or nan."""
+    digits = digits_for(error or 0.0)
+    known = error is not None and error > 0
+    plus = f' <span class="error">± {number(error, digits)}</span>' if known else ""  # type: ignore[arg-type]
+    return (
+        f'<div class="score"><p class="name">{name}</p><p class="big">{number(value, digits)}{plus}</p>'
+        f'<p class="unit">{unit}{" (± one standard error)" if plus else ""}</p></div>\n'
+    )
+
+
 def unbroken(words: str) -> str:
     """Text that stays on one line where it fits on one."""
     return f'<span class="unbroken">{escape(words)}</span>'
@@ -117,13 +136,14 @@ def pairs(rows: list[tuple[str, str]], kind: str) -> str:
     return f'<dl class="{kind}">{cells}</dl>\n'
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]], kind: str = "") -> str:
     """A table of HTML cells, the first column its row headers."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
+    start = f'<table class="{kind}">' if kind else "<table>"
+    return f'<div class="scroll">{start}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>\n'
 
 
 def symbols(name: str) -> str:

@@ -12,7 +12,9 @@ from torch import Tensor
 from logpx.report.charts import Axis, Range
 from logpx.report.style import CLASSES, PALETTE
 
-SIZE = 450  # of the animation, in pixels
+SIZE = 480  # of the animation, in pixels
+FRAMES, FILMED = 60, 800  # of it, and its points, at most: where they move at random a frame takes 15 kB
+SPELL = 240  # milliseconds from one epoch to the next
 INK = "#808489"  # a grey that reads on both grounds
 TINT = (63, 144, 218)
 
@@ -63,18 +65,23 @@ def tint(density: Tensor, top: float, size: int = 400) -> bytes:
 
 
 def animation(
-    frames: Tensor, epochs: list[int], labels: Tensor | None, ranges: tuple[Range, Range], rim: float | None = None
+    frames: Tensor, words: list[str], labels: Tensor | None, ranges: tuple[Range, Range], rim: float | None = None
 ) -> tuple[bytes, bytes]:
     """Frames (E, N, 2) over fixed axes: an animated WebP that rests on its last frame, and that frame as a PNG.
 
-    rim  the radius of a circle about 0 that is drawn around the points.
+    words  of each frame, in its corner. Between two frames the points move, slowly at either end; the film has at most
+           FRAMES frames of FILMED points each, which keeps it below a megabyte.
+    rim    the radius of a circle about 0 that is drawn around the points.
     """
     x, y = Axis(*ranges[0], 0, 2 * SIZE), Axis(*ranges[1], 2 * SIZE, 0)
-    colours = _colours(labels, frames.shape[1])
+    frames = frames[:, :FILMED]
+    colours, steps = _colours(labels, frames.shape[1]), steps_between(len(frames))
+    said = [text for text in words[:-1] for _ in range(steps)] + words[-1:]
     drawn = [
-        _frame(points, colours, f"epoch {e}", x, y, rim) for points, e in zip(frames.tolist(), epochs, strict=True)
+        _frame(points, colours, text, x, y, rim)
+        for points, text in zip(eased(frames, steps).tolist(), said, strict=True)
     ]
-    duration = [140] * (len(drawn) - 1) + [2500]
+    duration = [180, *[SPELL // steps] * (len(drawn) - 2), 2500]
     buffer = io.BytesIO()
     drawn[0].save(
         buffer,
@@ -90,10 +97,23 @@ def animation(
     return buffer.getvalue(), png(drawn[-1])
 
 
+def steps_between(frames: int) -> int:
+    """How many frames of the film lead from one of so many to the next."""
+    return max(1, min(4, (FRAMES - 1) // max(frames - 1, 1)))
+
+
+def eased(frames: Tensor, steps: int) -> Tensor:
+    """Frames (E, N, 2) with others between them, (1 + (E - 1) steps, N, 2): a + (b - a) t^2 (3 - 2t)."""
+    t = torch.arange(steps) / steps
+    t = (t.square() * (3 - 2 * t))[:, None, None]
+    between = frames[:-1, None] + (frames[1:] - frames[:-1])[:, None] * t
+    return torch.cat([between.flatten(0, 1), frames[-1:]])
+
+
 def _colours(labels: Tensor | None, n: int) -> list[str]:
     if labels is None:
         return [PALETTE[0]] * n
-    return [_colour(k % CLASSES) for k in labels.tolist()]
+    return [_colour(k % CLASSES) for k in labels[:n].tolist()]
 
 
 def _colour(k: int) -> str:

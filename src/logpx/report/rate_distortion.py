@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from logpx.report import charts
 from logpx.report.charts import Axis, Range, line, svg, text
-from logpx.report.page import Picture, number
+from logpx.report.page import Picture, Section, figure, lede, number
 from logpx.report.style import PALETTE
 from logpx.train.standings import written
 
@@ -27,12 +27,28 @@ class Curve(NamedTuple):
     means: list[tuple[str, float, float]]
 
 
-def picture(rows: Sequence[Row]) -> Picture | None:
-    """The picture of rows as `standings` makes them; None where fewer than two have a rate and a distortion."""
-    placed = [row for row in rows if row.get("kl") is not None and row.get("reconstruction") is not None]
+def rates(rows: Sequence[Row], curves: "list[Curve] | None" = None, of: str = "held-out rows") -> Section | None:
+    """The picture below its sentence, with the names of the curves; None where there is none."""
+    drawn = picture(rows, curves)
+    if drawn is None:
+        return None
+    words = (
+        "Each point is a model: what its code costs, KL(<i>q</i>(<i>z</i>|<i>x</i>) ‖ <i>p</i>(<i>z</i>)), against what is "
+        f"lost by it, on {of} with one standard error. Along a dashed line their sum, minus the ELBO, is the same; "
+        "to the lower left it is better."
+    )
+    return Section("Rate and distortion", lede(words) + legend(rows, curves) + figure(drawn), (drawn,))
+
+
+def picture(rows: Sequence[Row], curves: "list[Curve] | None" = None) -> Picture | None:
+    """The picture of rows as `standings` makes them; None where fewer than two have a rate and a distortion.
+
+    curves  which rows belong together, if not by their options.
+    """
+    placed = [row for row in rows if is_placed(row)]
     if len(placed) < 2:
         return None
-    curves = curves_of(placed)
+    curves = curves or curves_of(placed)
     x = Axis(*_range(placed, "kl"), 56, 620)
     y = Axis(*_range(placed, "reconstruction"), 380, 30)
     word = "score" if placed[0].get("kind") == "score" else "ELBO"
@@ -43,6 +59,11 @@ def picture(rows: Sequence[Row]) -> Picture | None:
     ends = f"KL {_ends(placed, 'kl')}, reconstruction {_ends(placed, 'reconstruction')} nats"
     alt = f"Rate against distortion of {len(placed)} models: {ends}"
     return Picture("rate-distortion.svg", svg(632, 420, body, alt), alt)
+
+
+def is_placed(row: Row) -> bool:
+    """Whether it has a rate and a distortion."""
+    return row.get("kl") is not None and row.get("reconstruction") is not None
 
 
 def _ends(rows: Sequence[Row], name: str) -> str:
@@ -133,10 +154,7 @@ def _equal_bounds(x: Axis, y: Axis, word: str) -> str:
     return body
 
 
-def legend(rows: Sequence[Row]) -> str:
+def legend(rows: Sequence[Row], curves: list[Curve] | None = None) -> str:
     """Which colour is which setting; nothing where there is one."""
-    curves = curves_of([row for row in rows if row.get("kl") is not None])
-    if len(curves) < 2:
-        return ""
-    items = (f'<li class="k{k % len(PALETTE)}">{escape(curve.name)}</li>' for k, curve in enumerate(curves))
-    return f'<ul class="legend">{"".join(items)}</ul>'
+    curves = curves or curves_of([row for row in rows if row.get("kl") is not None])
+    return charts.colours([curve.name for curve in curves]) if len(curves) > 1 else ""

@@ -91,6 +91,9 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 th, td { padding: .34rem 0; border-bottom: 1px solid var(--line); font-weight: 400; text-align: right;
   padding-left: 2.5rem; }
 th:first-child { text-align: left; padding-left: 0; }
+table.close { font-size: .86rem; }
+table.close th, table.close td { padding-left: 1.4rem; white-space: nowrap; }
+table.close th:first-child { padding-left: 0; }
 thead th { color: var(--soft); font-size: .82rem; }
 figure { margin: 0; min-width: 0; }
 figure svg, figure img { display: block; width: 100%; height: auto; }

@@ -11,6 +11,7 @@ from logpx.report import charts
 from logpx.report.page import (
     Picture,
     Section,
+    big,
     digits_for,
     figure,
     lede,
@@ -60,16 +61,7 @@ def _evidence(s: Subject, e: Evidence) -> str:
     what = symbols(e.name) + symbols(kinds.get(e.kind, f", {e.kind} on log p(x)"))
     measure = None if e.kind == "score" else measure_of(s.model.likelihood)
     unit = f"nats per data point{f', a {measure}' if measure else ''}, over {len(e.per_point):,} {s.rows}"
-    return _big(what, e.mean, e.standard_error, unit) + _verdict(s, e)
-
-
-def _big(name: str, value: float, error: float, unit: str) -> str:
-    digits = digits_for(error)
-    plus = "" if math.isnan(error) else f' <span class="error">± {number(error, digits)}</span>'
-    return (
-        f'<div class="score"><p class="name">{name}</p><p class="big">{number(value, digits)}{plus}</p>'
-        f'<p class="unit">{unit}{" (± one standard error)" if plus else ""}</p></div>\n'
-    )
+    return big(what, e.mean, e.standard_error, unit) + _verdict(s, e)
 
 
 def _verdict(s: Subject, e: Evidence) -> str:
@@ -138,14 +130,14 @@ def _without_evidence(s: Subject) -> str:
     name = "elbo" if "elbo" in best[part] else "loss"
     score = "" if s.is_density else ", a score, not a log-likelihood"
     words = f"{'ELBO' if name == 'elbo' else 'loss'} on {part.replace('_', '-')} rows, epoch {best['epoch']}{score}"
-    big = _big(words, best[part][name], math.nan, "nats per data point")
+    top = big(words, best[part][name], math.nan, "nats per data point")
     if s.prior is None:
-        return big + "<p>This model has no prior over <i>z</i>, so it has no evidence and no samples.</p>\n"
+        return top + "<p>This model has no prior over <i>z</i>, so it has no evidence and no samples.</p>\n"
     if not s.model.rates_codes:
-        return big + _NO_DENSITY
+        return top + _NO_DENSITY
     if not s.model.has_evidence:
-        return big + _codes(s)
-    return big + "<p>The evidence was not estimated: <code>logpx evaluate</code> does that, with an error bar.</p>\n"
+        return top + _codes(s)
+    return top + "<p>The evidence was not estimated: <code>logpx evaluate</code> does that, with an error bar.</p>\n"
 
 
 _NO_DENSITY = (

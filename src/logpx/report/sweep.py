@@ -6,8 +6,8 @@ from typing import Any
 
 import logpx
 from logpx.recipes import RECIPES
-from logpx.report.page import Section, digits_for, figure, lede, number, page, symbols, table
-from logpx.report.rate_distortion import legend, picture
+from logpx.report.page import Section, big, lede, page, symbols, table, with_error
+from logpx.report.rate_distortion import rates
 from logpx.train.standings import written
 from logpx.train.state import write_text
 
@@ -21,7 +21,7 @@ def write(found: dict[str, Any], to: Path) -> Path:
     """
     row = RECIPES.get(found["recipe"])
     title = f"{row.title if row else found['recipe']} on {found['data']}"
-    sections = [section for section in (_picture(found), _table(found)) if section]
+    sections = [section for section in (rates(found["rows"]), _table(found)) if section]
     footer = f"Written by logpx {logpx.__version__}. One file; nothing is fetched."
     place = to / "sweep.html"
     write_text(place, page(title, _header(title, found), sections, footer))
@@ -34,27 +34,13 @@ def _header(title: str, found: dict[str, Any]) -> str:
     top = f'<h1>{escape(title)}</h1>\n<p class="soft">{len(rows)} models over {escape(swept)}</p>\n'
     if best.get("evidence") is None:
         return top
-    digits = digits_for(best["evidence_error"] or 0.0)
-    error = f' <span class="error">± {number(best["evidence_error"], digits)}</span>' if best["evidence_error"] else ""
+    name = f"{symbols(found['evidence'])} of the best, {escape(best['name'])}"
+    unit = f"nats per data point, over {found['held_out']:,} held-out rows, by which it was chosen"
+    top += big(name, best["evidence"], best["evidence_error"], unit)
     return top + (
-        f'<div class="score"><p class="name">{symbols(found["evidence"])} of the best, {escape(best["name"])}</p>'
-        f'<p class="big">{number(best["evidence"], digits)}{error}</p>'
-        f'<p class="unit">nats per data point, over {found["held_out"]:,} held-out rows, by which it was chosen</p></div>\n'
         "<p>Among many runs the best is also a lucky one: the rows that chose it flatter it. <code>logpx evaluate "
         f"{escape(best['name'])}</code> in this folder asks rows that chose nothing, where the data have test rows.</p>\n"
     )
-
-
-def _picture(found: dict[str, Any]) -> Section | None:
-    drawn = picture(found["rows"])
-    if drawn is None:
-        return None
-    words = (
-        "Each point is a model: what its code costs, KL(<i>q</i>(<i>z</i>|<i>x</i>) ‖ <i>p</i>(<i>z</i>)), against what is "
-        "lost by it, on held-out rows with one standard error. Along a dashed line their sum, minus the ELBO, is the same; "
-        "to the lower left it is better."
-    )
-    return Section("Rate and distortion", lede(words) + legend(found["rows"]) + figure(drawn), (drawn,))
 
 
 def _table(found: dict[str, Any]) -> Section:
@@ -76,16 +62,9 @@ def _cells(row: Row, options: list[str]) -> list[str]:
     first, *others = (escape(written(row["options"].get(name))) for name in options)
     if row.get("best_epoch") is None:
         return [first, *others, escape(str(row.get("status"))), "", "", "", "", ""]
-    pairs = [_with_error(row, name) for name in ("evidence", "kl", "reconstruction")]
+    pairs = [with_error(row.get(name), row.get(f"{name}_error")) for name in ("evidence", "kl", "reconstruction")]
     rest = ["" if row.get(n) is None else f"{row[n]:.4f}" if n == "bits_per_dim" else str(row[n]) for n in REST]
     return [first, *others, *pairs, *rest]
 
 
 REST = ("bits_per_dim", "active_units", "best_epoch")
-
-
-def _with_error(row: Row, name: str) -> str:
-    value, error = row.get(name), row.get(f"{name}_error")
-    if value is None:
-        return ""
-    return f"{number(value, digits_for(error or 0.0))}" + (f" ± {number(error, digits_for(error))}" if error else "")

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from logpx.data import Data, Split
+from logpx.data import Data
 from logpx.errors import UserError
-from logpx.evaluate import evidence, rate_distortion, usage
+from logpx.evaluate import Evidence, Points, evidence, rate_distortion, usage
 from logpx.evaluate.rows import plain
 from logpx.likelihoods import measure_of
 from logpx.train.kept import weights_checksum
@@ -62,7 +62,7 @@ def standings(
         weights = _weights(run)
         row = (known or {}).get(name, {})
         if weights is None or row.get("weights") != weights or row.get("samples") != samples:
-            row = _standing(run, data.held_out, samples) | {"weights": weights}
+            row = standing(run, data.held_out, samples=samples)[0] | {"weights": weights}
         rows.append(row | {"name": name, "options": its, "status": run.info.get("status", "finished")} | _why(run))
         if progress:
             progress(i + 1, len(runs))
@@ -92,24 +92,24 @@ def _place(row: Standing) -> tuple[Any, ...]:
     return by is None, str(row.get("kind")), str(row.get("measure")), 0.0 if by is None else -by
 
 
-def _standing(run: Run, rows: Split, samples: int) -> Standing:
-    """All that is known of a run; None for what does not apply to it."""
+def standing(run: Run, rows: Points, *, samples: int, **how: Any) -> tuple[Standing, Evidence | None]:
+    """COLUMNS of one run, None for what does not apply to it, and its evidence row by row; `how` goes to `evidence`."""
     row: Standing = dict.fromkeys(COLUMNS)
     row |= {"best_epoch": run.best_epoch, "seconds": math.fsum(r["seconds"] for r in run.rows), "samples": samples}
     if run.best is None:
-        return row
+        return row, None
     held = run.best.get("held_out", {})
     row |= {"held_out_loss": held.get("loss"), "reconstruction": held.get("reconstruction")}
     with suppress(UserError):
         row["active_units"] = usage(run.model, rows).active
-    if run.model.has_evidence:
-        row |= _evidence(run, rows, samples) | _rate(run, rows)
-    return plain(row)
-
-
-def _evidence(run: Run, rows: Split, samples: int) -> Standing:
-    found = evidence(run.model, rows, samples=samples)
+    if not run.model.has_evidence:
+        return plain(row), None
+    found = evidence(run.model, rows, samples=samples, **how)
     found = found if len(run.info["data"]["shape"]) == 3 else replace(found, dims=0)  # columns are no dimensions alike
+    return plain(row | _evidence(run, found) | _rate(run, rows)), found
+
+
+def _evidence(run: Run, found: Evidence) -> Standing:
     return {
         "evidence": found.mean,
         "evidence_name": found.name,
@@ -121,7 +121,7 @@ def _evidence(run: Run, rows: Split, samples: int) -> Standing:
     }
 
 
-def _rate(run: Run, rows: Split) -> Standing:
+def _rate(run: Run, rows: Points) -> Standing:
     rate, distortion = rate_distortion(run.model, rows)
     return {
         "kl": rate.mean,
