@@ -51,6 +51,20 @@ def test_on_a_curved_space_they_are_its_points(recipe):
         assert found.spread is None
 
 
+@pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name not in ("made", "pixelcnn")])
+def test_every_recipe_with_a_latent_has_codes(name):
+    row = recipes.RECIPES[name]
+    spec = Spec((1, 8, 8), "binary", None, 3 * row.conditional)
+    x = torch.rand(5, 1, 8, 8).round()
+    if name == "sequence_vae":
+        spec, x = Spec((6,), "sequence", 5), torch.randint(0, 4, (5, 6)).float()
+    m = row.build(spec).model
+    found = codes(m, Batch(x, torch.eye(3)[torch.arange(5) % 3] if row.conditional else None))
+    assert found.z.shape == (5, m.posterior.dim)
+    assert found.z.isfinite().all()
+    assert found.spread is None or (found.spread > 0).all()
+
+
 def test_gaps_and_contexts_are_seen_by_the_encoder():
     m, x = model(), rows(5)
     holes = x.clone()

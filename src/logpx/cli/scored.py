@@ -33,9 +33,9 @@ def excess(found: "Scores", usual: Tensor, about: Mapping[str, Any]) -> dict[str
 
 def why_of(row: Mapping[str, Any]) -> list[str]:
     """The three columns that add most to a row's surprise, in words; nothing where nobody asked."""
-    found = {name.removeprefix(WHY): v for name, v in row.items() if name.startswith(WHY) and (v or 0) > 0}
+    found = {name.removeprefix(WHY): v or 0.0 for name, v in row.items() if name.startswith(WHY)}
     most = sorted(found, key=lambda name: -found[name])[:3]
-    return [", ".join(f"{name} {found[name]:+.1f}" for name in most)] if found else []
+    return [", ".join(f"{name} {found[name]:+.1f}" for name in most if found[name] > 0)] if found else []
 
 
 class Totals:

@@ -185,7 +185,9 @@ def _tile(
         if not _has_latent(model, tile):
             found["elbo"] = found["log_px"]
             if why:
-                raise UserError("This model has no code given which the columns are independent: leave out why.")
+                raise UserError(
+                    "This model has no code given which the columns are independent, so they have no shares to tell."
+                )
         else:
             k = 1 if _is_one_code(model) else k
             at_once = draws_at_once(model, P, rows, memory)
