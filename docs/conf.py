@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import write_pages
+from pages import write_pages
 
 import logpx
 
 write_pages()
 project, author, copyright = "logpx", "The logpx authors", "The logpx authors"
 release = version = logpx.__version__
+myst_enable_extensions = ["attrs_inline"]
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 html_theme, html_title = "furo", "logpx"
 exclude_patterns = ["_build"]

@@ -13,7 +13,8 @@ from pyarrow import parquet
 
 from command_line import refused, run
 from logpx import cli
-from logpx.cli import scored
+from logpx.cli import streamed
+from logpx.cli.blocks import Block
 from logpx.data import rows_like
 from logpx.evaluate import evidence
 from logpx.recipes import load_run
@@ -115,6 +116,30 @@ def test_the_most_atypical_rows_are_printed(place: Path, capsys: pytest.CaptureF
     assert [line.split()[0] for line in said.splitlines() if "key-" in line] == [row["id"] for row in worst]
 
 
+def test_why_a_row_is_unusual_is_said_column_by_column(place: Path, capsys: pytest.CaptureFixture) -> None:
+    cells = Path("new.csv").read_text().splitlines()
+    cells[8] = "0.1,40.0,-0.3,odd"
+    cells[9] = "0.1,,-0.3,gap"
+    Path("odd.csv").write_text("\n".join(cells) + "\n")
+    line = "score table odd.csv -o w.csv --samples 20 --id key --why"
+    assert run(f"{line} --top 1 --json") == 0
+    said, found = json.loads(capsys.readouterr().out), lines("w.csv")
+    shares = [f"why {name}" for name in ("a", "b", "c", "(code)")]
+    assert list(found[0]) == [*NAMES, *shares]
+    for row in found[:7]:  # above what is usual: all together log p(x) above the mean of the reference
+        total = sum(float(row[name]) for name in shares)
+        assert total == pytest.approx(-float(row["log_px"]) - said["entropy"], abs=1e-6)
+    assert max(shares, key=lambda name: float(found[7][name])) == "why b"
+    assert found[8]["why b"] == ""
+    assert said["top"][0]["id"] == "odd"
+    assert run(f"{line} --top 2 --force") == 0
+    out = capsys.readouterr().out
+    assert "why" in next(row for row in out.splitlines() if row.strip().startswith("id"))
+    assert " b +" in next(row for row in out.splitlines() if row.strip().startswith("odd"))
+    assert run(f"{line.replace('w.csv', 'x.csv')} --rows 128") == 0
+    assert Path("x.csv").read_bytes() == Path("w.csv").read_bytes()
+
+
 # --- ids and order ----------------------------------------------------------------------------------------------------
 
 
@@ -148,7 +173,7 @@ def test_the_run_s_own_protocol_may_be_named_and_no_other(
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_the_size_of_the_pieces_leaves_no_trace(place: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scored, "ROWS", 150)  # a file's blocks, too, are not the pieces
+    monkeypatch.setattr(streamed, "ROWS", 150)  # a file's blocks, too, are not the pieces
     for rows in (1, 256, 10_000):
         assert run(f"score table new.csv -o s{rows}.{suffix} --samples 5 --id key --rows {rows}") == 0
     whole = Path(f"s10000.{suffix}").read_bytes()
@@ -181,16 +206,16 @@ class Killed(BaseException):
 
 def stop_after(pieces: int, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = Killed) -> Any:
     """Lets so many pieces be saved, and no more."""
-    saved, add = [], scored.Part.add
+    saved, add = [], streamed.Part.add
 
-    def some(part: scored.Part, block: scored.Block) -> None:
+    def some(part: streamed.Part, block: Block) -> None:
         if len(saved) == pieces:
             (part.path / ".rows-000000000000256.safetensors.x1").write_bytes(b"half a piece")
             raise error
         saved.append(block)
         add(part, block)
 
-    monkeypatch.setattr(scored.Part, "add", some)
+    monkeypatch.setattr(streamed.Part, "add", some)
     return saved
 
 
@@ -218,7 +243,7 @@ def test_it_may_go_on_with_pieces_of_another_size_or_nothing_left(place: Path, m
     for kept in (1, 3):
         with monkeypatch.context() as patched:
             if kept == 3:  # all pieces, but no file
-                patched.setattr(scored.Part, "finish", lambda *_: (_ for _ in ()).throw(Killed()))
+                patched.setattr(streamed.Part, "finish", lambda *_: (_ for _ in ()).throw(Killed()))
             else:
                 stop_after(kept, patched)
             with pytest.raises(Killed):
@@ -316,6 +341,7 @@ def test_nothing_is_overwritten(place: Path, capsys: pytest.CaptureFixture, monk
         ("score pictures pixels.npy -o s.csv --id key", "is no table"),
         ("score table new.csv -o s.csv --by regret", "needs --regret"),
         ("score nothing new.csv -o s.csv", "no run folder nothing"),
+        ("score pictures pixels.npy -o s.csv --why", "these data are none"),
     ],
 )
 def test_one_sentence_and_no_file(place: Path, capsys: pytest.CaptureFixture, line: str, match: str) -> None:
@@ -329,7 +355,7 @@ def test_a_broken_row_is_named_and_what_was_done_before_it_stays(place: Path, ca
     rows[301] = "inf,0,0,x"
     Path("broken.csv").write_text("\n".join(rows) + "\n")
     assert "row 300 (counted from 0)" in refused("score table broken.csv -o s.csv --samples 2 --rows 128", capsys)
-    assert scored.Part(Path("s.csv")).done == 256
+    assert streamed.Part(Path("s.csv"), "scores", []).done == 256
     rows = Path("new.csv").read_text().splitlines()
     rows[1] = "1,2,3"
     Path("ragged.csv").write_text("\n".join(rows) + "\n")

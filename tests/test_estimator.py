@@ -143,6 +143,92 @@ def test_more_rows_and_epochs_go_on_from_the_weights():
         VAE("ppca").fit(x).partial_fit(x)
 
 
+def test_the_optimiser_remembers_between_calls():
+    """Full batches of an ELBO without noise: calls of one epoch each are then one fit of as many."""
+    x = rows()
+    settings = {"options": {}, "batch_size": 60, "learning_rate": 0.05, "precision": "float64"}
+    whole = small("linear_vae", **settings).partial_fit(x, epochs=5)
+    parts = small("linear_vae", **settings)
+    for _ in range(4):
+        parts.partial_fit(x)
+    parts = pickle.loads(pickle.dumps(parts)).partial_fit(x)
+    np.testing.assert_allclose(parts.transform(x), whole.transform(x), rtol=1e-9)
+    assert not hasattr(parts.fit(x), "_moments")  # those of another model
+
+
+def test_imputed_means_depend_on_nothing_but_the_row():
+    x = rows(200)
+    model = small(epochs=5).fit(x)
+    holes = x.copy()
+    holes[::2, 1] = np.nan
+    whole, order = model.impute(holes), np.random.RandomState(0).permutation(200)
+    np.testing.assert_allclose(model.impute(holes[order]), whole[order], rtol=1e-12)
+    np.testing.assert_allclose(model.impute(holes[150:151]), whole[150:151], rtol=1e-12)
+    twice = model.impute(np.repeat(holes[:1], 50, 0), draw=True)[:, 1]
+    assert twice.std() > 0.05  # draws of equal rows are independent
+
+
+# --- p(x | y) ---------------------------------------------------------------------------------------------------------
+
+
+def given_class(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Three columns around 0 or around 4, as the class says."""
+    y = np.random.RandomState(0).randint(2, size=n)
+    return 4.0 * y[:, None] + np.random.RandomState(1).randn(n, 3), y
+
+
+def conditional(**settings) -> VAE:
+    return small("conditional_vae", **({"epochs": 30, "learning_rate": 0.02, "batch_size": 50} | settings))
+
+
+@pytest.mark.parametrize("names", [None, ("calm", "wild")])
+def test_a_conditional_recipe_is_given_y(names):
+    x, y = given_class()
+    y = y if names is None else np.array(names)[y]
+    one, two = np.unique(y)
+    model = conditional().fit(x, y)
+    assert model.score(x, y) > model.score(x, np.where(y == one, two, one)) + 3
+    assert model.sample(200, given=one, mean=True).mean() == pytest.approx(0, abs=0.5)
+    assert model.sample(200, given=two).mean() == pytest.approx(4, abs=0.5)
+    drawn = model.sample(4, given=[one, two, one, two], mean=True).mean(1)
+    assert (drawn > 2).tolist() == [False, True, False, True]
+    assert (model.sample(4, mean=True).mean(1) > 2).tolist() == [False, True, False, True]  # every class in turn
+    assert model.transform(x, y).shape == (300, 2)
+    again = model.inverse_transform(np.zeros((2, 2)), [one, two]).mean(1)
+    np.testing.assert_allclose(again, [0, 4], atol=0.5)
+    np.testing.assert_allclose(model.reconstruct(x, y), model.inverse_transform(model.transform(x, y), y))
+    holes = x.copy()
+    holes[:, 0] = np.nan
+    filled = model.impute(holes, y)[:, 0]
+    assert np.square(filled - x[:, 0]).mean() < 1.5  # 1 is left by the class
+    assert pickle.loads(pickle.dumps(model)).score(x, y) == model.score(x, y)
+    assert model.partial_fit(x, y).n_iter_ == 31
+
+
+def test_a_number_may_be_given_and_a_frame_of_several():
+    pandas = pytest.importorskip("pandas")
+    x, _ = given_class()
+    level = np.linspace(-1, 1, 300)
+    model = conditional().fit(x + 5 * level[:, None], level)
+    low, high = (model.sample(300, given=value, mean=True).mean() for value in (-1.0, 1.0))
+    assert high - low == pytest.approx(10, abs=1.5)
+    y = pandas.DataFrame({"level": level, "city": ["Rome", "Oslo", "Bonn"] * 100})
+    both = conditional(epochs=2).fit(x, y)
+    assert both.sample(3, given={"city": "Bonn", "level": 0.5}).shape == (3, 3)
+    with pytest.raises(UserError, match="'level', 'city', and not 'city'"):
+        both.sample(3, given={"city": "Bonn"})
+
+
+def test_conditional_recipes_stand_in_scikit_learns_searches_and_pipelines():
+    x, y = given_class(80)
+    line = make_pipeline(StandardScaler(), conditional(epochs=2))
+    search = GridSearchCV(line, {"vae__latent": [1, 2]}, cv=2).fit(x, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert conditional(epochs=1).fit_transform(x, y).shape == (80, 2)
+    with pytest.raises(UserError, match="give y, one value for each row"):
+        conditional(epochs=1).fit(x, y).score_samples(x)
+
+
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_few_rows_and_constant_columns_are_enough(n):
     x = np.c_[rows(n, 2), np.full(n, 7.0)]
@@ -223,7 +309,7 @@ def test_a_damaged_pickle_is_a_sentence():
         ({"recipe": "vea"}, "There is no recipe 'vea'. Did you mean 'vae'?"),
         ({"options": {"hiden": (3,)}}, "The recipe vae has no option 'hiden'"),
         ({"latent": 0}, "The option latent of vae is 0"),
-        ({"recipe": "conditional_vae"}, "an estimator has no place for the context"),
+        ({"recipe": "conditional_vae"}, "conditional_vae models p(x | y): give y"),
         ({"recipe": "made", "latent": 3}, "The recipe made has no option 'latent'"),
         ({"kind": "ral"}, "kind='ral' is unknown"),
         ({"kind": "binary"}, "kind='binary' needs 0 and 1"),

@@ -7,6 +7,7 @@ from logpx import evaluate, recipes
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.evaluate import evidence, evidence_alone
+from logpx.evaluate.alone import drawn_alone
 from logpx.model import Batch
 
 
@@ -37,6 +38,17 @@ def test_it_is_the_same_bound_by_other_draws():
     assert alone.kind == "lower bound"
     assert alone.name == "L_4000"
     assert alone.bits_per_dim == pytest.approx(tiled.bits_per_dim, abs=0.1)
+
+
+@pytest.mark.parametrize("recipe", ["vae", "mixed_curvature_vae", "full"])
+def test_noise_that_is_shared_is_what_each_row_draws_for_itself(recipe):
+    options = {"latent": 3, "posterior": "full"} if recipe == "full" else {"latent": 3} if recipe == "vae" else {}
+    m, x = model("vae" if recipe == "full" else recipe, hidden=(8,), **options), batch()
+    _, z = drawn_alone(m, x, 20, seed=5)
+    for i in range(len(x.x)):
+        torch.manual_seed(5)
+        alone = m.encode(Batch(x.x[i : i + 1])).rsample((20,))
+        torch.testing.assert_close(z[:, i : i + 1], alone, rtol=1e-12, atol=1e-14)
 
 
 def test_what_is_exact_stays_exact_and_what_is_missing_is_left_out():

@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 import logpx
-from logpx.cli import compare, doctor, made, methods, runs, score, sweep, train  # noqa: F401 - each enters its verbs
+from logpx.cli import (  # noqa: F401 - each enters its verbs
+    compare,
+    convert,
+    doctor,
+    encode,
+    export,
+    made,
+    methods,
+    runs,
+    score,
+    sweep,
+    train,
+)
 from logpx.cli.app import StoppedError, app
 from logpx.cli.threads import calm_threads
 from logpx.errors import UserError
@@ -26,10 +38,13 @@ VERBS = (
     "evaluate",
     "doctor",
     "score",
+    "encode",
     "sample",
     "impute",
     "report",
     "compare",
+    "export",
+    "convert",
     "verify",
 )
 

@@ -71,5 +71,5 @@ def source_of(folder: Path, about: dict[str, Any], given: str | None) -> str:
     from logpx.data import names
 
     if given is None and about["source"] not in names() and not Path(about["source"]).is_absolute():
-        raise UserError(f"{folder} was trained on an array from Python: give the rows as a file, or impute there.")
+        raise UserError(f"{folder} was trained on an array from Python: give the rows as a file.")
     return bare(given, about) if given else about["source"]

@@ -6,7 +6,7 @@ from logpx.data.base import Column, Data, Kind, MappedRows, Rows, Spec, Split
 from logpx.data.build import from_array, is_frame
 from logpx.data.cells import Cells, cells_of
 from logpx.data.columns import check_seen, given_context
-from logpx.data.like import array_like, rows_like
+from logpx.data.like import array_like, context_like, rows_like
 from logpx.data.pieces import Piece, Pieces, pieces_like
 from logpx.data.sources import PICTURES, load, names
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_about",
     "check_seen",
     "columns_in",
+    "context_like",
     "from_array",
     "given_context",
     "is_frame",

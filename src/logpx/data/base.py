@@ -205,6 +205,7 @@ class Stored:
     kind: Kind | None = None  # where the reader knows what the numbers are
     factors: np.ndarray | None = None  # (N, F) integers from 0: what made each row
     factor_columns: tuple[Column, ...] = ()
+    given: "Stored | None" = None  # a table of conditions beside the rows
 
     @property
     def names(self) -> tuple[str, ...]:

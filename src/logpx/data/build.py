@@ -9,6 +9,7 @@ from logpx.data import protocols
 from logpx.data.arrays import layout, plain_array, stack_columns
 from logpx.data.asked import kinds_in, names_in
 from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, divide, take, to_tensor
+from logpx.data.beside import given_beside, with_conditions
 from logpx.data.columns import LABEL, check_observed, width
 from logpx.data.factors import with_factors
 from logpx.data.facts import scan
@@ -62,6 +63,8 @@ def build(
                 f"{stored.name} has labels and a column 'label' too, so context='label' is not clear: rename it."
             )
         table = table.given_labels(classes, label or LABEL)
+    if stored.given:
+        table = given_beside(table, stored.given, train)
     plan = decide(stored, table.facts, protocol, table.kind, seed)
     splits = (
         cut(plan, table, stored.x, labels, train, "train", stored.factors),
@@ -110,7 +113,7 @@ def from_array(
     name: str = "array",
     protocol: str | None = None,
     columns: Mapping[str, str] | str | None = None,
-    context: str | Sequence[str] | None = None,
+    context: str | Sequence[str] | Mapping[str, Any] | None = None,
     factors: Mapping[str, Any] | None = None,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.
@@ -119,7 +122,7 @@ def from_array(
     A memory-mapped array stays on disk. nan, None and masked values are missing.
 
     columns  the kind of single columns, by name (a plain array's are "column 0", ...), as in `load`.
-    context  what a conditional model conditions on: "label", or names of columns.
+    context  what a conditional model conditions on: "label", names of columns, or {"age": (N,) values, ...} beside x.
     factors  what made each row, where that is known: {"size": (N,) values, ...}; text is a category, numbers are ordered.
 
     Raises:
@@ -128,8 +131,11 @@ def from_array(
     stored = stored_array(x, name)
     stored.labels = None if labels is None else plain_array(labels, "labels", text=True)
     with_factors(stored, factors or {})
-    options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
-    return build(stored, protocol=protocol, kind=kind, **options)
+    if isinstance(context, Mapping):
+        with_conditions(stored, context)
+        context = None
+    options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns}
+    return build(stored, protocol=protocol, kind=kind, context=context, **options)
 
 
 def is_frame(x: Any) -> bool:

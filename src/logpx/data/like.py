@@ -11,6 +11,7 @@ from logpx.data import protocols
 from logpx.data.about import check_about, columns_in
 from logpx.data.arrays import NULLS, place
 from logpx.data.base import Column, Split, Stored, is_mapped, take, to_tensor
+from logpx.data.beside import with_conditions
 from logpx.data.build import arrange, stored_array
 from logpx.data.cells import is_table
 from logpx.data.columns import encoded
@@ -36,10 +37,16 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     return _every_row(stored, about, named)
 
 
-def array_like(x: Any, about: Mapping[str, Any], name: str = "array") -> Split:
-    """Every row of an array or a data frame, as `rows_like` reads those of a file; an array's columns stand in their order."""
+def array_like(
+    x: Any, about: Mapping[str, Any], name: str = "array", context: Mapping[str, Any] | None = None
+) -> Split:
+    """Every row of an array or a data frame, as `rows_like` reads those of a file; an array's columns stand in their order.
+
+    context  {"age": (N,) values, ...}: what the rows are given beside x, where the run was given it so.
+    """
     check_about(about)
     stored = stored_array(x, name)
+    with_conditions(stored, context or {})
     if stored.columns is None and stored.x.ndim == 2 and about["columns"]:
         stored.columns = tuple(about["columns"]) if stored.x.shape[1] == len(about["columns"]) else stored.names
     return _every_row(stored, about, named=stored.columns is not None)
@@ -49,6 +56,25 @@ def _every_row(stored: Stored, about: Mapping[str, Any], named: bool) -> Split:
     context = fitted(stored, about, named)
     split = _prepared(stored, about, columns_in(about, "column_kinds") or None)
     return Split(split.rows, split.prepare, None, split.random, context, split.missing, split.levels)
+
+
+def context_like(given: Mapping[str, Any], about: Mapping[str, Any], n: int) -> Tensor:
+    """The context (n, C) of conditions that stand beside no rows; UserError where they are not those of the run."""
+    stored = Stored(name="given", source="given", x=np.empty((n, 0)))
+    with_conditions(stored, given)
+    assert stored.given is not None
+    return _encoded_like(stored.given, about)
+
+
+def _encoded_like(given: Stored, about: Mapping[str, Any]) -> Tensor:
+    conditions, categories = columns_in(about, "conditions"), about["categories"]
+    names = [column.name for column in conditions]
+    if sorted(names) != sorted(given.names):
+        raise UserError(
+            f"The model is given {', '.join(map(repr, names))}, and not {', '.join(map(repr, given.names))}."
+        )
+    values = [_coded_like(given, column, categories) for column in conditions]
+    return encoded(np.column_stack(values), conditions, categories)
 
 
 def fitted(stored: Stored, about: Mapping[str, Any], named: bool) -> Tensor | None:
@@ -63,12 +89,14 @@ def fitted(stored: Stored, about: Mapping[str, Any], named: bool) -> Tensor | No
     columns, conditions = columns_in(about, "column_kinds"), columns_in(about, "conditions")
     labels = _label_of(stored, about, conditions[0] if by_label and conditions else None)
     if named:
-        _match_columns(stored, about, [] if by_label else [column.name for column in conditions])
+        _match_columns(stored, about, [] if by_label or stored.given else [column.name for column in conditions])
     categories = about["categories"]
     known = [*(columns or [Column(name, "real") for name in about["columns"] or ()])]
     x = stored.x if not named else np.column_stack([_coded_like(stored, c, categories) for c in known])
-    values = [labels] if by_label else [_coded_like(stored, c, categories) for c in conditions]
+    values = [labels] if by_label or stored.given else [_coded_like(stored, c, categories) for c in conditions]
     stored.x, stored.columns, stored.test = x, tuple(c.name for c in known) or None, None
+    if stored.given:
+        return _encoded_like(stored.given, about)
     if not conditions:
         return None
     if by_label and labels is None:

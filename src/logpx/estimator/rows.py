@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from logpx.data import Column, Split, array_like, columns_in
+from logpx.data import Column, Split, array_like, columns_in, is_frame
 from logpx.evaluate import batch_of
 from logpx.model import Batch
 
@@ -18,14 +18,41 @@ def frame_of(rows: Any) -> str:
     return str(type(rows).__module__.partition(".")[0])
 
 
-def split_like(rows: Any, about: Mapping[str, Any]) -> Split:
+def conditions_in(y: Any) -> dict[str, np.ndarray]:
+    """{name: (N,) values} of what rows are given, a column or several: floats are numbers, anything else names classes."""
+    if is_frame(y):
+        y = {str(name): y[name].to_numpy() for name in y.columns}
+    if isinstance(y, Mapping):
+        return {name: _classes(np.asarray(values)) for name, values in y.items()}
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] > 1:
+        return {f"y{i}": _classes(column) for i, column in enumerate(values.T)}
+    return {str(getattr(y, "name", None) or "y"): _classes(values.reshape(len(values)))}
+
+
+def repeated(given: Any, n: int) -> Any:
+    """The same for n rows, where it is one value, or {name: value}; what is given row by row as it is."""
+    if isinstance(given, Mapping):
+        return {name: repeated(value, n) for name, value in given.items()}
+    return np.repeat(np.asarray(given), n) if np.ndim(given) == 0 else given
+
+
+def _classes(column: np.ndarray) -> np.ndarray:
+    """Names of classes as text, a gap as None."""
+    if column.dtype.kind == "f":
+        return column
+    return np.array([None if value is None or value != value else str(value) for value in column.tolist()], object)
+
+
+def split_like(rows: Any, about: Mapping[str, Any], context: Mapping[str, Any] | None = None) -> Split:
     """Rows as those that the model was trained on; UserError where they do not fit."""
-    return array_like(rows, about, name="X")
+    return array_like(rows, about, name="X", context=context)
 
 
 def batch_in_full(split: Split) -> Batch:
     """All rows in float64: as they were given, where a batch of the training is rounded to float32."""
-    return Batch.of(split.rows[:].double(), missing=split.missing)
+    context = None if split.context is None else split.context.double()
+    return Batch.of(split.rows[:].double(), context, missing=split.missing)
 
 
 def known_columns(about: Mapping[str, Any]) -> tuple[Column, ...]:

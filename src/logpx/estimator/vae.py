@@ -13,17 +13,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 import logpx.model
-from logpx.data import Data, Spec, from_array, is_frame
-from logpx.distributions import OneHots, Quantised, is_euclidean
-from logpx.distributions.spaces import centres
+from logpx.data import Data, Spec, Split, context_like, from_array, is_frame
 from logpx.errors import UserError
 from logpx.estimator import rows as table
 from logpx.estimator.kept import run_from_bytes, run_to_bytes
-from logpx.evaluate import at_rest, evidence_alone, impute, placed
+from logpx.evaluate import at_rest, codes, evidence_alone, impute, placed
 from logpx.likelihoods import check_support
 from logpx.model import Batch
-from logpx.recipes import Recipe, find
-from logpx.samples import draw_samples, rounded
+from logpx.recipes import RECIPES, Recipe, find
+from logpx.samples import contexts, draw_samples, rounded
 from logpx.train import Run, fit
 
 EXACT = ("ppca", "factor_analysis", "linear_vae", "made", "pixelcnn")  # recipes that compute from complete rows
@@ -32,6 +30,9 @@ LATENT = 2
 
 class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A latent variable model p(x) = int p(x|z) p(z) dz of the rows of X, by any recipe, behind scikit-learn's verbs.
+
+    With a conditional recipe it is p(x | y): each verb then takes y, one value or several for each row, where floats are
+    numbers and anything else names classes. Other recipes do not look at y.
 
     recipe         its name, as `logpx list` shows them: "vae", "iwae", "ppca", "vamp_vae", ...
     latent         dimensions of z, where the recipe has them.
@@ -114,19 +115,25 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     # --- training -----------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None) -> "VAE":
-        """Trains the recipe on the rows of X; y is not looked at."""
+        """Trains the recipe on the rows of X, of a conditional one given y."""
         settings = {name: getattr(self, name) for name in ("epochs", "schedule", "patience")}
-        return self._begin(X, held_out=self.held_out, **settings)
+        self.__dict__.pop("_moments", None)  # those of another model
+        return self._begin(X, y, held_out=self.held_out, **settings)
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """`fit`, then `transform` of the same rows."""
+        return self.fit(X, y).transform(X, y)
 
     def partial_fit(self, X: Any, y: Any = None, *, epochs: int = 1) -> "VAE":
         """Trains for `epochs` more on these rows alone, from the weights as they are; the first call makes the model.
 
-        Nothing is held out, and the optimiser's moments begin anew in each call, so give more than a few batches at a time.
-        Raises UserError for a recipe that is solved from all its rows at once.
+        The optimiser's moments go on from the last call of `partial_fit`; after `fit`, which keeps the weights of its best
+        epoch, they begin anew. Nothing is held out. Raises UserError for a recipe that is solved from all its rows at once.
         """
         if not hasattr(self, "run_"):
-            return self._begin(X, held_out=0, epochs=epochs)
-        before, split = self.run_, table.split_like(self._checked(X), self._about)
+            self._moments: dict[str, Any] = {}
+            return self._begin(X, y, held_out=0, epochs=epochs, moments=self._moments)
+        before, split = self.run_, self._split(X, y)
         if before.method.solve:
             raise UserError(
                 f"{self.recipe} is solved from all its rows at once: call fit with the old and the new ones."
@@ -134,15 +141,18 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         plain = replace(before.method.training, patience=None, encoder_steps=0, schedule="constant")
         data = _only_to_train(self._about, split)
         method = replace(before.method, start=None, training=plain)  # what `start` places was placed
-        after = fit(method, data, epochs=epochs, seed=self.seed_ + self.n_iter_, **self._where())
+        self._moments = getattr(self, "_moments", {})
+        seed = self.seed_ + self.n_iter_
+        after = fit(method, data, epochs=epochs, seed=seed, moments=self._moments, **self._where())
         rows = before.rows + [{**row, "epoch": row["epoch"] + self.n_iter_} for row in after.rows]
         return self._keep(Run(before.method, before.info, rows, len(rows), second=after.second))
 
-    def _begin(self, X: Any, held_out: Any, **settings: Any) -> "VAE":
+    def _begin(self, X: Any, y: Any, held_out: Any, moments: dict[str, Any] | None = None, **settings: Any) -> "VAE":
         row, options = self._recipe()
         x, seed = self._checked(X, reset=True), self._seed()
         kind: Any = row.kind if self.kind == "auto" else self.kind
         asked: dict[str, Any] = {"columns": self.columns, "held_out": _plain(held_out), "test": 0}
+        asked["context"] = self._conditions(y)
         data = from_array(x, name="X", kind=kind, protocol="as-is", seed=seed, **asked)
         self._frame = table.frame_of(X) if is_frame(X) else None
         self.seed_ = seed
@@ -150,7 +160,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         settings |= {name: getattr(self, name) for name in ("average", "encoder_decay")}
         settings = {name: _plain(value) for name, value in settings.items()}
         method = row.build(data, seed=seed, **options)
-        return self._keep(fit(method, data, seed=seed, **settings, **self._where()))
+        return self._keep(fit(method, data, seed=seed, moments=moments, **settings, **self._where()))
 
     def _keep(self, run: Run) -> "VAE":
         run.model.double()  # exact, and rounding no longer tells a row from its neighbours
@@ -160,12 +170,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def _recipe(self) -> tuple[Recipe, dict[str, Any]]:
-        """The recipe and its options; UserError for one that there is not or that takes a context."""
+        """The recipe and its options; UserError for one that there is not."""
         row = find(self.recipe)
-        if row.conditional:
-            raise UserError(
-                f"{row.name} models p(x | context), and an estimator has no place for the context: use logpx.train.fit."
-            )
         if "latent" in row.options:
             return row, {"latent": _plain(self.latent), **(self.options or {})}
         if self.latent != LATENT:
@@ -182,43 +188,40 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # --- codes --------------------------------------------------------------------------------------------------------
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, y: Any = None) -> Any:
         """E[z | x] of each row, (N, D), without noise; on a curved space the centre of q(z | x)."""
-        return table.as_array(self._codes(self._batch(X)), table.dtype_like(X))
+        batch = self._batch(X, y)
+        return table.as_array(codes(self.model_, batch).z, table.dtype_like(X))
 
-    def inverse_transform(self, X: Any) -> Any:
+    def inverse_transform(self, X: Any, y: Any = None) -> Any:
         """E[x | z] of codes (N, D), rows as they were given to `fit`."""
         check_is_fitted(self)
         z = torch.from_numpy(check_array(X, dtype=np.float64, force_writeable=True))
         if z.shape[1] != self._n_features_out:
             raise UserError(f"X has {z.shape[1]} columns, and codes of this model have {self._n_features_out}.")
-        return self._given(self._means(z))
+        return self._given(self._means(z, self._context(y, len(z))))
 
-    def reconstruct(self, X: Any, *, draw: bool = False, random_state: Any = None) -> Any:
+    def reconstruct(self, X: Any, y: Any = None, *, draw: bool = False, random_state: Any = None) -> Any:
         """The mean E[x | z] at z = E[z | x], or with `draw` one x' ~ p(x | z), z ~ q(z | x)."""
-        batch = self._batch(X)
+        batch = self._batch(X, y)
         if not draw:
-            return self._given(self._means(self._codes(batch)), X)
+            return self._given(self._means(codes(self.model_, batch).z, batch.context), X)
         with at_rest(self.model_, self._noise(random_state)):
             drawn = [self.model_.draw(placed(piece, self.model_)).px.sample()[0] for piece in table.pieces(batch)]
         return self._given(table.joined(drawn), X)
 
-    def _codes(self, batch: Batch) -> Tensor:
-        if not self._n_features_out:
-            raise UserError(f"The recipe {self.recipe} has no latent, so it has no codes.")
-        with at_rest(self.model_):
-            return table.joined([_centre(self.model_, placed(piece, self.model_)) for piece in table.pieces(batch)])
-
-    def _means(self, z: Tensor) -> Tensor:
+    def _means(self, z: Tensor, context: Tensor | None) -> Tensor:
         if not self.model_.has_mean:
             raise UserError("E[x|z] of this likelihood is not known: take reconstruct(X, draw=True) or sample.")
         with at_rest(self.model_):
             like = next(self.model_.parameters())
-            return table.joined([self.model_.decode(piece.to(like)).mean for piece in z.split(2048)])
+            given = [None] * len(z) if context is None else context.to(like).split(2048)
+            pieces = zip(z.to(like).split(2048), given, strict=False)
+            return table.joined([self.model_.decode(piece, c).mean for piece, c in pieces])
 
     # --- densities ----------------------------------------------------------------------------------------------------
 
-    def score_samples(self, X: Any) -> Any:
+    def score_samples(self, X: Any, y: Any = None) -> Any:
         """log p(x) of each row in nats, (N,).
 
         Exact where the recipe knows it (`ppca`, `factor_analysis`, `linear_vae`, `made`, `pixelcnn`), else the lower bound
@@ -227,30 +230,37 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         So a row's number depends neither on the other rows nor on its place. It is a log-density for real columns, a
         log-probability for discrete ones, and with likelihood="grey" a score. Of missing values nothing is counted.
         """
-        batch = self._batch(X)
+        batch = self._batch(X, y)
         return evidence_alone(self.model_, batch, samples=self.samples, seed=self.seed_).per_point.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, nats per row: what GridSearchCV makes large."""
-        return float(self.score_samples(X).mean())
+        return float(self.score_samples(X, y).mean())
 
-    def sample(self, n_samples: int = 1, *, mean: bool = False, random_state: Any = None) -> Any:
-        """n new rows x ~ p(x|z), z ~ p(z), or with `mean` E[x|z]; without a random_state by the estimator's own."""
-        check_is_fitted(self)
-        seed = self._noise(random_state)
-        return self._given(draw_samples(self.model_, int(n_samples), draw=not mean, seed=seed))
+    def sample(self, n_samples: int = 1, *, given: Any = None, mean: bool = False, random_state: Any = None) -> Any:
+        """n new rows x ~ p(x|z), z ~ p(z), or with `mean` E[x|z]; without a random_state by the estimator's own.
 
-    def impute(self, X: Any, *, draw: bool = False, samples: int = 1000) -> Any:
-        """X with its missing values (nan, None) filled by E[x_missing | x_observed], or with `draw` by one draw of them.
-
-        Counts and truth values are rounded; a category is the likeliest one. What was observed stays as it is.
+        given  what a conditional recipe's rows are given: one value for all, {name: value} of several, or a y of n rows;
+               left out, every class in turn.
         """
         check_is_fitted(self)
-        split = table.split_like(self._checked(X), self._about)
+        n, seed = int(n_samples), self._noise(random_state)
+        context = contexts(self._about, n)[0] if given is None else self._context(table.repeated(given, n), n)
+        return self._given(draw_samples(self.model_, n, draw=not mean, seed=seed, context=context))
+
+    def impute(self, X: Any, y: Any = None, *, draw: bool = False, samples: int = 1000) -> Any:
+        """X with its missing values (nan, None) filled by E[x_missing | x_observed], or with `draw` by one draw of them.
+
+        Counts and truth values are rounded; a category is the likeliest one. What was observed stays as it is. The noise of
+        E[x_missing | x_observed] is the same for every row, as in `score_samples`; draws of rows are independent.
+        """
+        check_is_fitted(self)
+        split = self._split(X, y)
         batch = table.batch_in_full(split)
         if batch.observed is None:
             return X.copy() if self._frame == "pandas" else X.clone() if self._frame else np.array(X)
-        full = impute(self.model_, batch, samples=samples, draw=draw, seed=self.seed_, levels=split.levels).cpu()
+        how: dict[str, Any] = {"samples": samples, "draw": draw, "seed": self.seed_, "levels": split.levels}
+        full = impute(self.model_, batch, alone=not draw, **how).cpu()
         full = rounded(full, self._about).where(~batch.observed, batch.x)
         if self._frame and is_frame(X):
             return table.filled_frame(X, full, ~batch.observed, self._about)
@@ -276,12 +286,28 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         )
         return x.reshape(len(x), *self.shape) if self.shape else x
 
-    def _batch(self, X: Any) -> Batch:
+    def _split(self, X: Any, y: Any) -> Split:
+        return table.split_like(self._checked(X), self._about, self._conditions(y))
+
+    def _batch(self, X: Any, y: Any) -> Batch:
         """The rows in float64; UserError for values that the likelihood gives no probability."""
         check_is_fitted(self)
-        batch = table.batch_in_full(table.split_like(self._checked(X), self._about))
+        batch = table.batch_in_full(self._split(X, y))
         check_support(self.model_.likelihood, batch.x)
         return batch
+
+    def _conditions(self, y: Any) -> dict[str, np.ndarray] | None:
+        """What a conditional recipe is given, by name; UserError where it is given nothing."""
+        if not find(self.recipe).conditional:
+            return None
+        if y is None:
+            raise UserError(f"{self.recipe} models p(x | y): give y, one value for each row.")
+        return table.conditions_in(y)
+
+    def _context(self, y: Any, n: int) -> Tensor | None:
+        """The same as numbers (n, C), for rows that are not there."""
+        given = self._conditions(y)
+        return None if given is None else context_like(given, self._about, n).double()
 
     def _given(self, x: Tensor, X: Any = None) -> Any:
         """Rows as they were given to `fit`: an array, or a data frame with its columns (and the index of X)."""
@@ -300,6 +326,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self._allows_nan()
+        tags.target_tags.required = self.recipe in RECIPES and RECIPES[self.recipe].conditional
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
@@ -309,7 +336,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The settings, and the run as bytes of a safetensors file."""
         state = dict(super().__getstate__())
         if "run_" in state:
-            state["run_"] = run_to_bytes(state["run_"])
+            state["run_"] = run_to_bytes(state["run_"], state.pop("_moments", None))
         if "feature_names_in_" in state:
             state["feature_names_in_"] = [str(name) for name in state["feature_names_in_"]]
         return state
@@ -319,7 +346,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if "feature_names_in_" in state:
             state["feature_names_in_"] = np.array(state["feature_names_in_"], dtype=object)
         if "run_" in state:
-            state["run_"] = run_from_bytes(state["run_"], state["device"])
+            state["run_"], state["_moments"] = run_from_bytes(state["run_"], state["device"])
         super().__setstate__(state)
 
 
@@ -328,15 +355,10 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _centre(model: logpx.model.VAE, batch: Batch) -> Tensor:
-    q = model.encode(batch)
-    return q.mean if is_euclidean(q) or isinstance(q, OneHots | Quantised) else centres(q)
-
-
-def _only_to_train(about: Mapping[str, Any], split: Any) -> Data:
+def _only_to_train(about: Mapping[str, Any], split: Split) -> Data:
     """Rows as a data set of which none are held out, of the spec that a run describes."""
     columns = table.known_columns(about) if about["column_kinds"] else None
-    spec = Spec(tuple(about["shape"]), about["kind"], about["levels"], 0, columns)
-    none = replace(split, rows=split.rows[:0])
+    spec = Spec(tuple(about["shape"]), about["kind"], about["levels"], about["context"], columns)
+    none = replace(split, rows=split.rows[:0], context=None if split.context is None else split.context[:0])
     note = f"{len(split):,} more rows."
     return Data("X", "X", spec, "as-is", split, none, none, checksum="", note=note, options={})

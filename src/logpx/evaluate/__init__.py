@@ -14,6 +14,7 @@ from logpx.evaluate.collapse import (
     resemblance,
 )
 from logpx.evaluate.curve import Curve
+from logpx.evaluate.encode import Codes, codes, rows_of_codes
 from logpx.evaluate.importance import Evidence, Progress, evidence
 from logpx.evaluate.impute import impute
 from logpx.evaluate.rate import RateDistortion, distortion, rate_distortion
@@ -33,6 +34,7 @@ __all__ = [
     "ChiSquare",
     "CodeEvidence",
     "CodeUsage",
+    "Codes",
     "Curve",
     "Decomposition",
     "Evidence",
@@ -53,6 +55,7 @@ __all__ = [
     "chi_square",
     "code_evidence",
     "code_usage",
+    "codes",
     "collapse_thresholds",
     "collapsed_share",
     "decoder_motion",
@@ -72,6 +75,7 @@ __all__ = [
     "representation",
     "resemblance",
     "rows_of_a_tile",
+    "rows_of_codes",
     "sandwich",
     "scores",
     "usage",

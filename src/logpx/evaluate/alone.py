@@ -1,12 +1,11 @@
 """log p(x) of each row as if it stood alone (floor 5): the same noise for every row."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from logpx.distributions import is_density
+from logpx.distributions.spaces import parts_of
 from logpx.errors import UserError
 from logpx.evaluate.codes import NO_DENSITY
 from logpx.evaluate.importance import Evidence, evidence, finite, tile_rows
@@ -40,9 +39,8 @@ def evidence_alone(
     with at_rest(model):
         for start in range(0, len(batch.x), rows):
             some = batch_of(batch, slice(start, start + rows))
-            params, log_w = model.emit(some), []
-            q = model.posterior(params)
-            for piece in _draws(model.posterior, params, samples, seed).split(at_once):
+            q, z, log_w = *drawn_alone(model, some, samples, seed), []
+            for piece in z.split(at_once):
                 draw = model.at(some, q, piece)
                 density = is_density(draw.px)
                 log_w.append(draw.log_w().double())
@@ -51,10 +49,34 @@ def evidence_alone(
     return Evidence(finite(torch.cat(parts)), "lower bound" if density else "score", dims / len(batch.x), samples)
 
 
-def _draws(family: Callable[[Tensor], Distribution], params: Tensor, k: int, seed: int) -> Tensor:
-    """z (k, B, D) of q(z | x), each row's drawn for itself from the same random state: any law's rsample will do."""
-    found = []
-    for row in params.split(1):
+def drawn_alone(model: VAE, batch: Batch, k: int, seed: int) -> tuple[Distribution, Tensor]:
+    """(q(z | x), z (k, B, D)), each row's z drawn for itself from the same random state."""
+    params = model.emit(batch)
+    q = model.posterior(params)
+    if _is_affine(q):
         reseed(seed)
-        found.append(family(row).rsample((k,)))
-    return torch.cat(found, 1)
+        return q, _drawn(q, k)
+    found = []
+    for row in params.split(1):  # any law's rsample will do
+        reseed(seed)
+        found.append(model.posterior(row).rsample((k,)))
+    return q, torch.cat(found, 1)
+
+
+def _is_affine(q: Distribution) -> bool:
+    """Whether z = mu(x) + L(x) e part by part, so that rows may share what was drawn of e."""
+    return all(
+        isinstance(part, MultivariateNormal) or (isinstance(part, Independent) and isinstance(part.base_dist, Normal))
+        for part in parts_of(q)
+    )
+
+
+def _drawn(q: Distribution, k: int) -> Tensor:
+    """mu + L e, (k, B, D), with the e (k, 1, D) that a row alone would draw."""
+    found = []
+    for part in parts_of(q):
+        mu = part.mean
+        e = torch.randn(k, 1, mu.shape[-1], dtype=mu.dtype, device=mu.device)
+        full = isinstance(part, MultivariateNormal)
+        found.append(mu + ((part.scale_tril @ e.unsqueeze(-1)).squeeze(-1) if full else part.stddev * e))  # type: ignore[attr-defined]
+    return torch.cat(found, -1)

@@ -31,7 +31,7 @@ from logpx.evaluate.rows import (
     weights_error,
 )
 from logpx.maths import effective_sample_size, log_mean_exp, pareto_khat
-from logpx.model import VAE, Batch
+from logpx.model import VAE, Batch, Draw
 from logpx.objectives.base import whole
 
 Progress = Callable[[int, int], None]
@@ -225,15 +225,21 @@ def filled_up(batch: Batch, rows: int) -> Batch:
 
 def log_weights(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> tuple[Tensor, bool]:
     """log w (k, B) in float64, q evaluated once, the decoder on `at_once` draws at a time."""
-    q, parts, density = model.encode(batch), [], True
+    parts, density = [], True
+    for draw in drawn(model, batch, k, seed, at_once):
+        density = is_density(draw.px)
+        parts.append(draw.log_w().double())
+    return torch.cat(parts), density
+
+
+def drawn(model: VAE, batch: Batch, k: int, seed: int, at_once: int) -> Iterator[Draw]:
+    """z_1 .. z_k of each row, the same ones whenever asked for, `at_once` at a time."""
+    q = model.encode(batch)
     for tile, done in enumerate(range(0, k, SAMPLES_AT_ONCE)):
         reseed(seed * 8191 + tile)
         z = q.rsample((min(SAMPLES_AT_ONCE, k - done),))
         for piece in z.split(at_once):
-            draw = model.at(batch, q, piece)
-            density = is_density(draw.px)
-            parts.append(draw.log_w().double())
-    return torch.cat(parts), density
+            yield model.at(batch, q, piece)
 
 
 def finite(per_point: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from logpx.distributions import is_density, log_prob_by_element
 from logpx.errors import UserError
+from logpx.evaluate.alone import drawn_alone
 from logpx.evaluate.importance import filled_up
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, reseed
 from logpx.model import VAE, Batch, Draw
@@ -24,6 +25,7 @@ def impute(
     draw: bool = False,
     seed: int = 0,
     levels: Levels | None = None,
+    alone: bool = False,
     memory: int = 256 * 2**20,
 ) -> Tensor:
     """x (N, *shape) with its missing values filled; what was observed stays bit for bit.
@@ -34,6 +36,8 @@ def impute(
     from one x ~ p(x | z_j), j ~ w~.
 
     levels   number of categories of each element, or (n,) for all, None where it is none; a split knows them itself.
+    alone    z_1 .. z_k by the same noise for every row, as in `evidence_alone`: a row's values then depend neither on its place
+             nor on the other rows. Not for draws, which would be as dependent as their noise.
     memory   bytes that decoding may use at once; it changes the speed, not the result.
 
     Raises UserError where nothing is missing, for levels of another number, for a model without evidence, and for a
@@ -41,6 +45,8 @@ def impute(
     """
     check_rows(data)
     whole("samples", samples)
+    if alone and draw:
+        raise UserError("Draws of rows by the same noise would not be independent: leave out draw or alone.")
     samples = 1 if getattr(model.posterior, "is_one_code", False) else samples  # all draws would be the same
     if not model.has_evidence:
         raise UserError("This model has no density over z, so it cannot weigh what a missing value might be.")
@@ -57,7 +63,8 @@ def impute(
                 filled.append(given.x)
                 continue
             holes = True
-            made = _made(model, given, rows, samples, draw, seed * 1_000_003 + tile, levels, at_once)
+            noise = seed if alone else seed * 1_000_003 + tile
+            made = _made(model, given, rows, samples, draw, noise, levels, at_once, alone)
             filled.append(given.x.where(given.observed, made.to(given.x)))
     if not holes:
         raise UserError("There is nothing to impute: no value is missing.")
@@ -65,14 +72,25 @@ def impute(
 
 
 def _made(
-    model: VAE, given: Batch, rows: int, k: int, draw: bool, seed: int, levels: Levels | None, at_once: int
+    model: VAE,
+    given: Batch,
+    rows: int,
+    k: int,
+    draw: bool,
+    seed: int,
+    levels: Levels | None,
+    at_once: int,
+    alone: bool,
 ) -> Tensor:
     """What the model puts in every place of one tile, (B, *shape); a short tile has the noise of a full one."""
     n = len(given.x)
     batch = filled_up(placed(given, model), rows)
-    reseed(seed)
-    q = model.encode(batch)
-    z = q.rsample((k,))
+    if alone:
+        q, z = drawn_alone(model, batch, k, seed)
+    else:
+        reseed(seed)
+        q = model.encode(batch)
+        z = q.rsample((k,))
     w = torch.cat([_log_w(d) for d in _draws(model, batch, q, z, at_once)]).softmax(0)  # (K, B)
     if draw:
         j = torch.multinomial(w.T, 1).view(1, -1, *[1] * (z.ndim - 2))

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from logpx.distributions import OneHots, Quantised, is_euclidean
-from logpx.distributions.spaces import centres, spreads
+from logpx.distributions.spaces import spreads
 from logpx.errors import UserError
 from logpx.evaluate import disentangle
+from logpx.evaluate.encode import code_of
 from logpx.evaluate.probes import READERS, Probe, probe
 from logpx.evaluate.rows import at_rest, placed, plain
 from logpx.model import VAE, Batch
@@ -186,7 +187,7 @@ def _codes(model: VAE, split: KnownRows, index: Tensor, seed: int) -> tuple[Tens
                 "The codes of this model are grids of a codebook's entries and no dimensions: take code_usage."
             )
         flat = is_euclidean(q) or isinstance(q, OneHots)
-        parts.append((q.mean if flat else centres(q)).double().cpu())
+        parts.append(code_of(q).double().cpu())
         scales.append(spreads(q) if flat else None)
     known = [scale.double().cpu() for scale in scales if scale is not None]
     whole = torch.cat(known) if len(known) == len(parts) else None

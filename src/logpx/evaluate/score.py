@@ -17,6 +17,7 @@ from logpx.errors import UserError
 from logpx.evaluate.importance import (
     Evidence,
     Progress,
+    drawn,
     evidence,
     filled_up,
     log_weights,
@@ -24,6 +25,7 @@ from logpx.evaluate.importance import (
 )
 from logpx.evaluate.refine import OwnPosteriors
 from logpx.evaluate.rows import Points, at_rest, batch_of, check_rows, count, draws_at_once, placed, plain
+from logpx.evaluate.why import shares
 from logpx.maths import effective_sample_size, log_mean_exp
 from logpx.model import VAE, Batch
 from logpx.objectives.base import whole
@@ -79,6 +81,8 @@ class Scores:
     dims        observed elements of the row.
     typicality, p_value   as of Reference.
     regret      likelihood regret, see `scores`.
+    shares      (n, *shape): what each element contributes to -log p(x), nan where it is missing; see `evaluate.why`.
+    code        what the code costs, KL(p(z|x) || p(z)): the shares and it add up to -log p(x).
     """
 
     kind: str
@@ -90,6 +94,8 @@ class Scores:
     typicality: Tensor | None = None
     p_value: Tensor | None = None
     regret: Tensor | None = None
+    shares: Tensor | None = None
+    code: Tensor | None = None
 
     @property
     def bits_per_dim(self) -> Tensor | None:
@@ -118,6 +124,7 @@ def scores(
     first: int = 0,
     reference: Reference | None = None,
     regret: int = 0,
+    why: bool = False,
     memory: int = 256 * 2**20,
     progress: Progress | None = None,
 ) -> Scores:
@@ -130,6 +137,7 @@ def scores(
                the encoder's and theta the decoder's weights (Xiao, Yan & Amit 2020, arXiv:2003.02977). The paper optimises
                the encoder's weights for each x; here tau are the numbers that the encoder emits for the row, so that all
                rows are optimised at once, and 0 says that the encoder could not have done better for it.
+    why        the shares of the elements in -log p(x) too, by the same draws.
     memory     bytes that decoding may use at once; it changes the speed, not the result.
 
     Raises UserError for a model without evidence, no rows, and where log p(x) of a row is not finite (it names the row).
@@ -145,7 +153,7 @@ def scores(
     parts = []
     for start in range(0, count(data), rows):
         batch, tile = batch_of(data, slice(start, start + rows)), (first + start) // rows
-        parts.append(_tile(model, batch, rows, samples, seed * 1_000_003 + tile, regret, memory, first + start))
+        parts.append(_tile(model, batch, rows, samples, seed * 1_000_003 + tile, regret, why, memory, first + start))
         if progress:
             progress(start + len(batch.x), count(data))
     kind, found = parts[0][0], {name: torch.cat([part[1][name] for part in parts]) for name in parts[0][1]}
@@ -167,7 +175,7 @@ def _check(model: VAE) -> None:
 
 
 def _tile(
-    model: VAE, batch: Batch, rows: int, k: int, seed: int, regret: int, memory: int, first: int
+    model: VAE, batch: Batch, rows: int, k: int, seed: int, regret: int, why: bool, memory: int, first: int
 ) -> tuple[str, dict[str, Tensor]]:
     """(kind, the columns of at most `rows` rows), of a tile that is filled up, so that none depends on their number."""
     n, P = len(batch.x), math.prod(batch.x.shape[1:])
@@ -176,10 +184,16 @@ def _tile(
         kind, found = _by_law(model, tile, first) if model.marginal else ("", {})
         if not _has_latent(model, tile):
             found["elbo"] = found["log_px"]
+            if why:
+                raise UserError("This model has no code given which the columns are independent: leave out why.")
         else:
             k = 1 if _is_one_code(model) else k
-            log_w, density = log_weights(model, tile, k, seed, draws_at_once(model, P, rows, memory))
+            at_once = draws_at_once(model, P, rows, memory)
+            log_w, density = log_weights(model, tile, k, seed, at_once)
             kind, found = kind or ("lower bound" if density else "score"), _by_weights(model, log_w) | found
+            if why:
+                found["shares"] = shares(drawn(model, tile, k, seed, at_once), log_w)
+                found["code"] = -found["log_px"].double() - found["shares"].flatten(1).nansum(1)
         if regret:
             found["regret"] = _regret(model, tile, regret, seed, memory)
     found["dims"] = torch.full((rows,), P) if tile.observed is None else tile.observed.flatten(1).sum(1)

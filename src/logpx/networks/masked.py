@@ -34,7 +34,7 @@ def numbers_of(see: nn.Module | None, shape: Shape) -> int:
 
 def joined(a: Tensor, b: Tensor) -> Tensor:
     """a + b of (N, ...) and (K N, ...), or the other way round."""
-    if len(a) == len(b):
+    if a.shape[0] == b.shape[0]:  # not len(), which would tie a traced graph to one N
         return a + b
     few, many = sorted((a, b), key=len)
     return (few + many.unflatten(0, (-1, len(few)))).flatten(0, 1)
@@ -112,12 +112,14 @@ class MADE(nn.Module):
     def _given(self, f: Tensor) -> list[Tensor]:
         """What the features add to each hidden layer."""
         flat = f.flatten(1)
-        return [c(flat) for c in self.condition] if self.condition else [f.new_zeros(len(f), 1) for _ in self.layers]
+        return (
+            [c(flat) for c in self.condition] if self.condition else [f.new_zeros(f.shape[0], 1) for _ in self.layers]
+        )
 
     def _own(self, f: Tensor) -> Tensor:
         """What the features of each element add to its numbers, (N, size, *shape), or zeros (N, 1, ...)."""
         if self.own is None:
-            return f.new_zeros(len(f), 1, *[1] * len(self.shape))
+            return f.new_zeros(f.shape[0], 1, *[1] * len(self.shape))
         return self.own(f.movedim(1, -1)).movedim(-1, 1)
 
     def generate(self, f: Tensor, choose: Choose) -> Tensor:
@@ -236,7 +238,7 @@ class GatedLayer(nn.Module):
 
     def told(self, f: Tensor) -> Tensor:
         """A f, (N, 2 channels, H, W), or zeros (N, 1, 1, 1)."""
-        return f.new_zeros(len(f), 1, 1, 1) if self.condition is None else self.condition(f)
+        return f.new_zeros(f.shape[0], 1, 1, 1) if self.condition is None else self.condition(f)
 
 
 def gate(a: Tensor) -> Tensor:
@@ -287,18 +289,18 @@ class GatedPixelCNN(nn.Module):
         self.last = _Row(colour, torch.arange(C).repeat(size), 1, "B")
 
     def forward(self, x: Tensor, f: Tensor) -> Tensor:
-        seen = self.see(x.reshape(len(x), *picture(self.shape)))
+        seen = self.see(x.reshape(x.shape[0], *picture(self.shape)))
         v = h = channels_last(torch.cat([seen, torch.ones_like(seen[:, :1])], 1))
         f = self._pictures(f)
         for layer in self.layers:
             v, h = layer(v, h, f)
         h = self.last(torch.relu(self.head(torch.relu(h))))
-        return h.reshape(len(h), self.size, *self.shape)
+        return h.reshape(h.shape[0], self.size, *self.shape)
 
     def _pictures(self, f: Tensor) -> Tensor:
         """The features as pictures (N, F C, H, W)."""
         C, H, W = picture(self.shape)
-        return channels_last(f.reshape(len(f), self.features * C, H, W))
+        return channels_last(f.reshape(f.shape[0], self.features * C, H, W))
 
     def generate(self, f: Tensor, choose: Choose) -> Tensor:
         """x (N, *shape), each chosen in its turn: the vertical stack runs once a row, the horizontal once an element."""

@@ -72,11 +72,11 @@ class Codes(nn.Module):
     def _log_p(self, k: Tensor) -> Tensor:
         if self.network is not None:
             x = self.laid_out(k)
-            logits = self.network(x.to(self._untold(0).dtype), self._untold(len(x)))
+            logits = self.network(x.to(self._untold(0).dtype), self._untold(x.shape[0]))
             return -F.cross_entropy(logits, x, reduction="none").flatten(1).sum(1)
         (family,) = self._family
         nats = family.tokens * math.log(family.codes)  # type: ignore[operator, arg-type]
-        return torch.full((len(k),), -nats, dtype=torch.float64, device=k.device)
+        return torch.full((k.shape[0],), -nats, dtype=torch.float64, device=k.device)
 
     def _draw(self, n: int) -> Tensor:
         if self.network is not None:

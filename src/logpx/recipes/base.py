@@ -44,6 +44,9 @@ MEANINGS = {
 }
 
 
+WHEN = "When: "  # begins the docstring's paragraph on what a recipe is for
+
+
 class Recipe(NamedTuple):
     """A row of the table: everything about a method that is not its code comes from the docstring's first line."""
 
@@ -70,6 +73,18 @@ class Recipe(NamedTuple):
         kept = [line for line, match in zip(lines, matches, strict=True) if not match]
         common = {name: MEANINGS[name] for name in self.options if name in MEANINGS}
         return "\n".join(kept).strip(), common | {match[1]: match[2] for match in matches if match}
+
+    @property
+    def sentence(self) -> str:
+        """What the method is, in one sentence: the docstring's, below its title."""
+        first = self.text[0].split("\n\n")[0].replace("\n", " ")
+        return first.removeprefix(f"{self.title} ({self.reference}).").strip()
+
+    @property
+    def when(self) -> str:
+        """When to use it and when not: the docstring's paragraph that begins so."""
+        said = (paragraph for paragraph in self.text[0].split("\n\n") if paragraph.startswith(WHEN))
+        return next(said, "").removeprefix(WHEN).replace("\n", " ")
 
 
 #: what an encoder or decoder may have between its layers
@@ -110,7 +125,7 @@ def recipe(
 
 
 def _headline(function: Callable[..., Method]) -> tuple[str, str]:
-    """ "Title (reference). ..." -> title, reference."""
+    """ "Title (reference). Sentence." -> title, reference."""
     first = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
     match = re.match(r"(.+?) \((.+?\d{4}.*?)\)\.", first)
     assert match, f"the docstring of {function.__name__} must begin 'Title (reference, year, ...).'"

@@ -23,10 +23,15 @@ Solution = Literal["closed form", "em"]
 @recipe
 def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed form") -> Method:
     """Probabilistic PCA (Tipping & Bishop 1999, J. R. Statist. Soc. B 61).
+    A normal law of x with a few directions and equal noise in all, fitted exactly.
 
     x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, s^2 I);  the maximum of log p(x) from the eigenvectors, or by EM.
 
     As a VAE it has the exact posterior, so every bound on it is tight.
+
+    When: always, first: it takes seconds, log p(x) is exact, and it is the baseline that a VAE on the same rows has to
+    beat. Not for binary pixels, counts or clouds that bend, for it is one normal law; with columns of different units take
+    factor_analysis.
 
     latent: dimensions of z
     solution: closed form, or em, which needs no eigendecomposition and raises the evidence at every iteration
@@ -63,11 +68,15 @@ def _em(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
 @recipe
 def factor_analysis(data: Spec, *, latent: PositiveInt = 2) -> Method:
     """Factor analysis (Rubin & Thayer 1982, Psychometrika 47).
+    A normal law of x with a few directions and a noise for each column.
 
     x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, diag psi);  the maximum of log p(x) by EM.
 
     Probabilistic PCA with a noise of its own for each column, so the columns' units do not matter. As a VAE it has the
     exact posterior, and every bound on it is tight. psi stays above a millionth of each column's variance.
+
+    When: columns have units and noises of their own, as in questionnaires or sensors, and causes act linearly. EM climbs to
+    a local maximum, so compare seeds. Not for columns that never change, and not for clouds that bend.
 
     latent: dimensions of z
     """
@@ -102,9 +111,13 @@ def linear_vae(
     elbo: Literal["analytic", "sampled"] = "analytic",
 ) -> Method:
     """Linear variational autoencoder (Lucas et al. 2019, arXiv:1911.02469).
+    A VAE with linear networks, whose optimum is known.
 
     p(x|z) = N(W z + mu, s^2 I),  q(z|x) = N(V x + b, diag d): at the optimum it is pPCA with axes, and a latent is
     alive exactly where an eigenvalue of the data exceeds s^2.
+
+    When: one wants to see why latents collapse, or to test an objective where the answer is known. Not to model data: ppca
+    has the same optimum, exact and at once.
 
     latent: dimensions of z
     sigma: s: a number, or one learned by gradient (shared) or kept at its optimum (optimal)

@@ -37,10 +37,14 @@ def ae(
     components: PositiveInt = 10,
 ) -> Method:
     """Autoencoder (Rumelhart, Hinton & Williams 1986; density: Ghosh et al. 2020, arXiv:1903.12436, section 4).
+    A code from which x is reconstructed, without a law over the code.
 
     max E log p(x|z),  z = f(x).
 
     There is no p(z), hence no log p(x) and nothing to sample, unless a density of the codes is fitted at the end.
+
+    When: only codes or reconstructions are wanted, or a baseline that shows what a prior costs. Not to compare likelihoods,
+    for there is no log p(x); with a density of its codes it samples.
 
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
     components: of that mixture
@@ -65,10 +69,15 @@ def denoising(
     components: PositiveInt = 10,
 ) -> Method:
     """Denoising autoencoder (Vincent et al. 2010, J. Mach. Learn. Res. 11, eq. 11).
+    An autoencoder that reconstructs clean rows from noisy ones.
 
     max E log p(x|z),  z = f(x'),  x' ~ C(x'|x): x' = x + s eps with eps ~ N(0, I), or with elements masked or replaced.
 
     x' is drawn anew at every step, the target is the clean x, and everything measured after a step sees the clean x too.
+
+    When: inputs will be noisy when the model is used, or codes should not follow small changes of x; choose the noise that
+    is expected. Not to compress clean data, which ae reconstructs as well or better, and not for log p(x), which there is
+    none of.
 
     noise: gaussian (amount is s), masking or salt_and_pepper (amount is the probability of an element)
     amount: of the noise, in units of what the encoder sees (x, or the features of a table), or as a probability
@@ -99,10 +108,15 @@ def sparse(
     components: PositiveInt = 10,
 ) -> Method:
     """Sparse autoencoder (Ng 2011, CS294A lecture notes; top_k: Makhzani & Frey 2014, arXiv:1312.5663).
+    An autoencoder with a wide code of which few elements work at a time.
 
     max E log p(x|z) - w E sum_j |z_j|,  or  - w sum_j KL(rho || E z_j) of a sigmoid code,  or with all but k of z at 0.
 
     Under l1 the decoder is linear with columns of length 1: otherwise it could grow as z shrinks.
+
+    When: features are wanted rather than a density: a wide code of which few elements work at a time, with l1 a dictionary
+    whose atoms can be looked at. Not for maps or samples. The penalties pay for sparsity in reconstruction, l1 most of all,
+    so compare them at one error.
 
     penalty: l1, kl (mean activity rho, the code a sigmoid) or top_k (the k largest are kept)
     weight: w, of l1 or kl
@@ -141,10 +155,15 @@ def contractive(
     components: PositiveInt = 10,
 ) -> Method:
     """Contractive autoencoder (Rifai et al. 2011, Int. Conf. Machine Learning, eq. 6).
+    An autoencoder whose code hardly moves when x does.
 
     max E log p(x|z) - w E ||J_f(x)||_F^2,  z = f(x),  J_f the Jacobian of f.
 
     The norm is exact for any encoder and costs about one backward pass of it for each latent.
+
+    When: a code must be stable under small changes of x, by its derivative rather than by noise. Not for reconstruction,
+    from which the penalty takes much (evidence/contractive.json), and not with many latents in a hurry, each of which is a
+    backward pass: denoising does nearly the same with less work.
 
     weight: w, of the squared norm of the Jacobian
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
@@ -163,8 +182,12 @@ def contractive(
 @recipe
 def linear_ae(data: Spec, *, latent: PositiveInt = 2, sigma: Sigma = "shared") -> Method:
     """Linear autoencoder (Baldi & Hornik 1989, Neural Networks 2; Bourlard & Kamp 1988).
+    An autoencoder with linear networks, which finds the principal subspace.
 
     max E log N(x; W z + b, s^2 I),  z = V x + a: the optimum spans the principal subspace, without its axes.
+
+    When: one wants to see that training finds what algebra knows: the principal subspace. Not to model data: ppca has it at
+    once, with axes and a density.
 
     sigma: s: a number, or one learned for all elements (shared, or kept optimal) or one for each (pixel)
     """

@@ -25,11 +25,15 @@ def made(
     sigma: Sigma = "shared",
 ) -> Method:
     """Masked autoencoder for distribution estimation (Germain et al. 2015, arXiv:1502.03509, eq. 9-10).
+    An exact log p(x) from one network, whose masks let each element see those before it.
 
     max log p(x) = sum_i log p(x_i | h_i(x_1, ..., x_{i-1})),  h an MLP whose masks leave only these paths.
 
     There is no latent, and log p(x) is exact. Elements come in the order of the data, colours of a pixel together; one
     order and one set of masks, not the paper's ensemble. Samples take one step for each element.
+
+    When: an exact log p(x) of binary images or of a table is wanted for little work, or a yardstick for bounds. Not for
+    codes or maps, for there is no latent, and not for large images, which pixelcnn sees as images.
 
     hidden: widths of the hidden layers
     likelihood: p(x_i | x_<i), the law of one element; auto as for any recipe
@@ -49,11 +53,15 @@ def pixelcnn(
     sigma: Sigma = "shared",
 ) -> Method:
     """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328, section 2).
+    An exact log p(x) of pictures from convolutions that see only the pixels before.
 
     max log p(x) = sum_i log p(x_i | h_i(x_1, ..., x_{i-1})),  h two stacks of gated convolutions without a blind spot.
 
     There is no latent, and log p(x) is exact. Pixels come row by row, the colours of a pixel in turn. Samples take one step
     for each pixel, of which only what is new is computed.
+
+    When: an exact log p(x) of small images is wanted, and samples with sharp edges. Not for codes, and not where draws must
+    be fast: each pixel is a step. What is far apart it does not see: pixel_vae leaves that to z.
 
     channels: of each stack
     kernels: sides of the windows of the layers, odd; their halves add up to how far a pixel sees
@@ -82,11 +90,16 @@ def pixel_vae(
     encoder_steps: NonNegativeInt = 0,
 ) -> Method:
     """VAE with an autoregressive decoder (Gulrajani et al. 2017, arXiv:1611.05013, section 3).
+    A VAE whose decoder also sees the pixels before, so that z holds what is global.
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  log p(x|z) = sum_i log p(x_i | x_1, ..., x_{i-1}, f(z)),  p(z) = N(0, I).
 
     A decoder that can do without z does: the posterior collapses to the prior. Three remedies are at hand, and a fourth:
     small windows, which leave to z what is far away.
+
+    When: samples must be sharp and still have a code for what is global; on binarised MNIST it has the highest log p(x)
+    measured here (evidence/pixel_vae.json). Not without a look at the KL, for the decoder may leave z unused, and not where
+    E[x|z] is needed: there are only draws, pixel by pixel.
 
     causal: the network of p(x_i | x_<i, z): pixelcnn, or made; auto is pixelcnn for images
     channels: of each stack of the PixelCNN, or ten times as many units of MADE

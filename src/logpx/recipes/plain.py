@@ -31,8 +31,13 @@ def vae(
     cycles: PositiveInt = 1,
 ) -> Method:
     """Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114, eq. 3).
+    An encoder and a decoder are trained together to bound log p(x) through a normal latent.
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  q(z|x) = N(mu(x), Sigma(x)),  p(z) = N(0, I).
+
+    When: the first model to try on a table, images or counts: a density with a bound that can be checked, and a map of the
+    data where z has two dimensions. Not where samples must be sharp (pixel_vae, vq_vae), and not without an exact baseline
+    beside it, such as ppca.
 
     posterior: covariance of q(z|x), diagonal or full
     samples: draws of z per row, averaged: less noise, the same bound

@@ -51,6 +51,7 @@ def vq_vae(
     prior_layers: PositiveInt = 2,
 ) -> Method:
     """Vector-quantised autoencoder (van den Oord et al. 2017, arXiv:1711.00937, eq. 3).
+    Codes from a table, one at each place of a grid, and a prior that is fitted to them afterwards.
 
     max log p(x|z_q) - |sg[z_e] - z_q|^2 - beta |z_e - sg[z_q]|^2,  z_e = f(x),  z_q the nearest codes, one at each place.
 
@@ -61,6 +62,10 @@ def vq_vae(
 
     Images are coded by convolutions on a grid, tables by layers of `hidden` widths in `grid` tokens. The codes start at the
     centres of k-means among the training rows.
+
+    When: discrete codes are wanted, to compress or as tokens of another model, or samples that a prior composes from parts.
+    Not for log p(x): one code for each row makes the bound looser than that of a VAE of its size
+    (evidence/vq_vae_mnist.json). Not for maps or walks in z.
 
     quantiser: codebook; residual, so many stages of it, each for what is left over; or fsq, fixed levels (Mentzer et al. 2024)
     codes: K, of each codebook

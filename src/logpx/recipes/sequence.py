@@ -28,6 +28,7 @@ def sequence_vae(
     warmup: NonNegativeInt = 0,
 ) -> Method:
     """VAE of token sequences (Bowman et al. 2016, arXiv:1511.06349, sections 3 and 3.1).
+    A latent for a whole sequence, and a decoder that writes it token by token.
 
     max E_q log p(x|z) - KL(q(z|x) || p(z)),  log p(x|z) = sum_t log p(x_t | x_<t, z),  p(z) = N(0, I),
 
@@ -36,6 +37,10 @@ def sequence_vae(
     categorical all rows have T tokens and no end. A decoder that reads the tokens before can do without z: posterior
     collapse is the rule, and word dropout, free bits, the warm-up and --latent are what works against it. Samples are drawn
     token by token, with what the decoder remembers kept.
+
+    When: rows are sequences that end, such as sentences or codes of events, and z is to hold what a whole one is about. Not
+    without a look at the KL: it collapses unless free bits or word dropout prevent it, which may cost log p(x)
+    (evidence/sequence_vae.json). Not for long texts: nothing is pretrained.
 
     width: of the embeddings and of every layer
     decoder: what reads the tokens before

@@ -40,6 +40,7 @@ def vaells(
     warmup: NonNegativeInt = 500,
 ) -> Method:
     """Autoencoder with learned latent structure (Connor, Canal & Rozell 2021, arXiv:2006.10597, section 3).
+    The orbits along which data move in the latent space are learned, and the prior runs along them.
 
     max E_q log p(x|z) - log q~(z|x) + log p~(z) - eta/2 sum_m |Psi_m|^2,  z = T(c) f(x) + N(0, s^2 I),  c_m ~ Laplace,
 
@@ -51,6 +52,10 @@ def vaells(
     loss is no bound, neither log p(x) nor an ELBO is printed, and the model is judged by its reconstruction, its orbits (in
     the report) and its samples. The published settings for circles, over the weight 0.01 of their squared error, are rates 100
     and 1, noise 0.1 in both laws, eta 1 and sigma 1; with a rate and an eta of 2 and more noise in p(z) one operator is left.
+
+    When: data move along smooth orbits, such as rotations, that are to be found without labels: look at the operators and
+    at what is decoded along them. Not for a density, which has no number here, and not in a hurry: it searches orbits at
+    every step and is sensitive to its rates.
 
     operators: M, how many Psi_m; those that are not needed vanish
     anchors: rows whose codes the orbits of p(z) run through

@@ -30,7 +30,17 @@ from logpx.train.engine import Bfloat16, Compile, Precision, arithmetic, dtype_o
 from logpx.train.feed import Feed
 from logpx.train.log import Reporter, reporter
 from logpx.train.method import Act, Method, Optimizer, Schedule, Training
-from logpx.train.optimizer import Decay, Together, adam, follow_cosine, half_cosine, muon, paces
+from logpx.train.optimizer import (
+    Decay,
+    Together,
+    adam,
+    follow_cosine,
+    half_cosine,
+    moments_of,
+    muon,
+    paces,
+    take_up,
+)
 from logpx.train.run import Folder, Row, Run, machine
 from logpx.train.trace import Trace
 from logpx.train.whole_step import WholeStep
@@ -58,6 +68,7 @@ def fit(
     resume: bool = False,
     force: bool = False,
     save_every: int = 1,
+    moments: dict[str, Any] | None = None,
     show: Reporter | bool = True,
 ) -> Run:
     """Trains a method and leaves the weights of its best epoch in it: lowest held-out loss once every warm-up ended.
@@ -66,6 +77,8 @@ def fit(
     epochs ...  settings that override the method's own `Training`.
     out         the run folder, saved after every `save_every` epochs; None keeps nothing. It must not exist, unless
                 `resume` continues it (to the same bits as an unbroken run on the same machine) or `force` replaces it.
+    moments     a dictionary in which the optimiser leaves its moments, and from which it takes up those that it holds: so a
+                later `fit`, on other rows too, goes on as if it had not ended. Not for a run that is resumed.
     Raises UserError for parts, data or settings that do not fit, and for a loss that stops being finite: it names the
     step and the terms, and the last good state stays on disk.
     """
@@ -85,7 +98,12 @@ def fit(
         loop = Loop(method, data, settings, says)
         loop.open(out, resume=resume, force=force)
         try:
-            return loop.run_to_the_end()
+            if moments:
+                loop.take_up(moments)
+            run = loop.run_to_the_end()
+            if moments is not None:
+                moments.update(loop.moments())
+            return run
         except UserError:
             loop.leave_nothing_unsaved()
             raise
@@ -157,6 +175,17 @@ class Loop:
         if self.training.optimizer == "muon":
             return muon(self.paces, rate, (self.model, self.objective), self.decay)
         return adam(self.paces, rate, self.decay)
+
+    def take_up(self, moments: dict[str, Any]) -> None:
+        """The optimiser goes on from those of another run of the same model."""
+        if self.optimizer:
+            take_up(self.optimizer, moments)
+
+    def moments(self) -> dict[str, Any]:
+        """Those of the optimiser; nothing where there is none."""
+        if self.whole:
+            self.whole.settle()
+        return moments_of(self.optimizer) if self.optimizer else {}
 
     # --- the run as a whole -------------------------------------------------------------------------------------------
 

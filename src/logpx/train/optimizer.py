@@ -1,7 +1,7 @@
 """What moves the parameters (floor 6): Adam, or Muon for the matrices of linear layers and Adam for everything else."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -111,6 +111,32 @@ def groups(learned: Paces, learning_rate: float, decay: Decay) -> list[dict[str,
         }
         for pace, rate in dict.fromkeys(kinds.values())
     ]
+
+
+def moments_of(optimizer: torch.optim.Optimizer | Together) -> dict[str, Any]:
+    """What it knows of the steps that it has taken, such as Adam's moments, and nothing of its settings."""
+    return {str(i): part.state_dict()["state"] for i, part in enumerate(_parts(optimizer))}
+
+
+def take_up(optimizer: torch.optim.Optimizer | Together, moments: dict[str, Any]) -> None:
+    """Goes on from such moments with the settings that it has. Raises UserError for those of other parameters."""
+    parts = _parts(optimizer)
+    if len(parts) != len(moments) or not all(_fit(moments[str(i)], part) for i, part in enumerate(parts)):
+        raise UserError("These moments are those of another optimiser: begin without any.")
+    for i, part in enumerate(parts):
+        part.load_state_dict({"state": moments[str(i)], "param_groups": part.state_dict()["param_groups"]})
+
+
+def _fit(state: dict[int, Any], optimizer: torch.optim.Optimizer) -> bool:
+    """Whether there is one for each parameter, of its shape: torch does not look."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if list(state) != list(range(len(parameters))):
+        return False
+    return all(t.ndim == 0 or t.shape == p.shape for i, p in enumerate(parameters) for t in state[i].values())
+
+
+def _parts(optimizer: torch.optim.Optimizer | Together) -> Sequence[torch.optim.Optimizer]:
+    return optimizer.optimizers if isinstance(optimizer, Together) else [optimizer]
 
 
 def follow_cosine(optimizer: torch.optim.Optimizer | Together, learning_rate: float, done: float) -> None:

@@ -1,0 +1,10 @@
+"""Models for other programs (floor 7): encoder, decoder and scorer as ONNX or as programs of torch.export.
+
+Importing this package imports nothing of the exporters: each is imported when it is first used.
+"""
+
+from logpx.export.onnx import onnx_bytes
+from logpx.export.parts import PARTS, Decoder, Encoder, Scorer
+from logpx.export.write import Format, check_place, write
+
+__all__ = ["PARTS", "Decoder", "Encoder", "Format", "Scorer", "check_place", "onnx_bytes", "write"]

@@ -1,0 +1,166 @@
+"""The model card of an export (floor 7): what was trained on what, how well, how to run it, and what the numbers are not."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from logpx.data import Data
+from logpx.likelihoods import measure_of
+from logpx.recipes import RECIPES
+from logpx.recipes.line import command
+from logpx.train import Run
+
+
+def card(run: Run, data: Data, about: Mapping[str, Any], evidence: str | None, finding: str | None) -> str:
+    """The card in Markdown; everything in it is from the run, its data and what was written."""
+    parts = (
+        _title(run, data),
+        _files(about),
+        _data(data, about["rows"]),
+        _training(run),
+        _evidence(run, evidence, finding),
+        _use(about),
+        _limits(run, data, about),
+        _licence(),
+    )
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def _title(run: Run, data: Data) -> Iterator[str]:
+    row = RECIPES.get(run.info.get("recipe") or "")
+    yield f"# {row.title if row else 'A model of hand-made parts'} on {data.name}"
+    yield ""
+    yield f"Recipe `{row.name}` of logpx: {row.reference}." if row else "Built from parts, without a recipe of logpx."
+
+
+def _files(about: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Files"
+    yield ""
+    yield "| file | in | out | largest difference from Python |"
+    yield "|---|---|---|---|"
+    for part in about["parts"].values():
+        ins, outs = (_tensors(part[key]) for key in ("inputs", "outputs"))
+        worst = max(part["differs"].values())
+        yield f"| `{part['file']}` | {ins} | {outs} | {worst:.1g} on {part['checked_rows']} rows |"
+    yield ""
+    says = {name: out["says"] for part in about["parts"].values() for name, out in part["outputs"].items()}
+    yield from (f"- `{name}`: {words}" for name, words in says.items())
+    yield from (f"- No {name}: {reason}" for name, reason in about["left_out"].items())
+    for name, part in about["parts"].items():
+        yield from (f"- No `{output}` of the {name}: {reason}." for output, reason in part["lacks"].items())
+    yield ""
+    yield "A difference is in units of the output's largest number, or of 1 where that is smaller; 0.0001 is tolerated."
+    yield "The same as JSON, with every column: `export.json`, and in each ONNX file under the metadata key `logpx`."
+
+
+def _tensors(named: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}` ({', '.join(map(str, t['shape']))}) {t['type']}" for name, t in named.items())
+
+
+def _data(data: Data, rows: Mapping[str, Any]) -> Iterator[str]:
+    counts = ", ".join(
+        f"{len(getattr(data, part)):,} {part.replace('_', '-')}" for part in ("train", "held_out", "test")
+    )
+    yield "## Data"
+    yield ""
+    yield f"- {data.name}: {counts} rows of shape {tuple(rows['shape'])}, {rows['kind']}"
+    yield f"- protocol {data.protocol}. {data.note}"
+    yield f"- sha256 `{data.checksum}`"
+    yield f"- an element of x: {rows['says']}"
+    for title, key in (("columns, in this order", "columns"), ("context, in this order", "context")):
+        if rows.get(key):
+            yield f"- {title}: " + "; ".join(_column(column) for column in rows[key])
+    if rows.get("tokens"):
+        yield f"- {len(rows['tokens'])} tokens by code: see `export.json`"
+
+
+def _column(column: Mapping[str, Any]) -> str:
+    named = column.get("categories")
+    inside = column["kind"] if not named else "one of " + ", ".join(named[:12]) + (", ..." if len(named) > 12 else "")
+    scaled = f", (value - {column['mean']:.6g}) / {column['scale']:.6g}" if "mean" in column else ""
+    return f"`{column['name']}` ({inside}{scaled})"
+
+
+def _training(run: Run) -> Iterator[str]:
+    yield "## Training"
+    yield ""
+    line = command(run.info)
+    source = str(run.info["data"].get("source", ""))
+    if line:
+        yield f"- `{line.replace(source, Path(source).name)}`"
+    yield "- options: " + _settings(run.info.get("options"))
+    yield "- training: " + _settings(run.info.get("training"))
+    if run.best_epoch:
+        yield f"- weights of epoch {run.best_epoch} of {len(run.rows)}, the best on held-out rows"
+    yield f"- {sum(p.numel() for p in run.model.parameters()):,} parameters"
+    yield "- machine: " + _settings(run.info.get("machine"))
+
+
+def _settings(values: Mapping[str, Any] | None) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (values or {}).items() if value is not None) or "none"
+
+
+def _evidence(run: Run, evidence: str | None, finding: str | None) -> Iterator[str]:
+    yield "## Evidence"
+    yield ""
+    yield f"- {evidence}" if evidence else "- not estimated: `logpx evaluate` does that, with an error bar"
+    if warning := run.info.get("warning"):
+        yield f"- {warning}"
+    yield f"- latent space: {finding}" if finding else "- latent space: not examined, see `logpx doctor`"
+
+
+def _use(about: Mapping[str, Any]) -> Iterator[str]:
+    part = next(reversed(about["parts"].values()))
+    yield "## Use"
+    yield ""
+    yield f"`{part['file']}`, any number of rows at once:"
+    yield ""
+    yield "```python"
+    yield from (_onnx_lines(part) if about["format"] == "onnx" else _torch_lines(part))
+    yield "```"
+
+
+def _onnx_lines(part: Mapping[str, Any]) -> Iterator[str]:
+    yield "import numpy as np"
+    yield "import onnxruntime"
+    yield ""
+    yield f'session = onnxruntime.InferenceSession("{part["file"]}", providers=["CPUExecutionProvider"])'
+    given = ", ".join(f'"{n}": np.zeros({_one_row(t)}, dtype=np.float32)' for n, t in part["inputs"].items())
+    yield f"{', '.join(part['outputs'])}{',' * (len(part['outputs']) == 1)} = session.run(None, {{{given}}})"
+
+
+def _torch_lines(part: Mapping[str, Any]) -> Iterator[str]:
+    yield "import torch"
+    yield ""
+    yield f'part = torch.export.load("{part["file"]}").module()  # nothing is unpickled'
+    yield f"{', '.join(part['outputs'])} = part({', '.join(f'torch.zeros{_one_row(t)}' for t in part['inputs'].values())})"
+
+
+def _one_row(t: Mapping[str, Any]) -> str:
+    return str((1, *t["shape"][1:]))
+
+
+def _limits(run: Run, data: Data, about: Mapping[str, Any]) -> Iterator[str]:
+    measure = measure_of(run.model.likelihood)
+    yield "## Limits"
+    yield ""
+    yield "- The parts compute in float32. Rows must be made as the training data were (see Data), else no number means anything."
+    if measure is None:
+        yield "- The likelihood is the grey score: its numbers are no log-likelihoods and compare with none."
+    elif "density" in measure:
+        yield "- log p(x) is a " + measure + ": it changes with the unit of x and may be positive."
+    if measure is not None:
+        yield f"- It is comparable with other models of the same data under the same protocol ({data.protocol}), and no others."
+    yield "- A likelihood is no anomaly score by itself: simple rows unlike any of the training may score higher than its own."
+    yield "  Compare with scores of rows that are known to be usual."
+    if any("l1" in part["outputs"] for part in about["parts"].values()):
+        yield "- `l1` is one draw of a lower bound by the same noise for every row: it ranks rows, and falls short of log p(x) by the"
+        yield "  KL of q(z|x) on average. log p(x) with an error bar needs many draws: `logpx evaluate`."
+    yield "- Nothing was tested on people, groups or decisions about them; what is in the training data comes out again."
+
+
+def _licence() -> Iterator[str]:
+    yield "## Licence"
+    yield ""
+    yield "Written by logpx (Apache-2.0), which claims nothing in these files: weights and training data keep the terms of those"
+    yield "who made them."

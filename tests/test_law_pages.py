@@ -1,0 +1,138 @@
+"""Laws of the docs' pages: each recipe has its sentence, its use, its number and its picture, and no number is typed."""
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from PIL import Image
+
+from logpx import cli
+from logpx.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+try:
+    import headlines
+    import pages
+    import shots
+    import tables
+finally:
+    sys.path.pop(0)
+
+PICTURES = ROOT / "docs" / "methods_pictures"
+KEPT = json.loads((PICTURES / "pictures.json").read_text())
+LARGEST, ALL = 40_000, 1_200_000  # bytes
+NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+every_recipe = pytest.mark.parametrize("name", RECIPES)
+
+
+def leaves(value: Any) -> list[Any]:
+    """All that is neither a mapping nor a list in a file of evidence."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [value] if inside is None else [leaf for part in inside for leaf in leaves(part)]
+
+
+@every_recipe
+def test_a_docstring_says_what_it_is_and_when_to_use_it_and_when_not(name):
+    row = RECIPES[name]
+    assert re.fullmatch(r"[A-Zk][^.]+\.", row.sentence), "one sentence stands below the title"
+    ends = re.findall(r"\.(?=\s|$)", row.when)
+    assert 2 <= len(ends) <= 4, "the paragraph that begins 'When:' has two to four sentences"
+    assert re.search(r"\b[Nn]ot\b", row.when), "it says when not"
+    for file in re.findall(r"evidence/\w+\.json", row.when):
+        assert (ROOT / file).exists(), file
+
+
+@every_recipe
+def test_the_headline_leads_to_a_number_and_its_words_are_the_files(name):
+    row = headlines.HEADLINES[name]
+    value = headlines.evidence(row.file)
+    assert name in f"{value['recipe']} {row.ours}"
+    for path in (row.ours, row.paper, row.less, row.elsewhere):
+        found = headlines.at(value, path) if path else 0.0
+        assert isinstance(found.get("mean") if isinstance(found, dict) else found, float | int), path
+    assert row.why is None or isinstance(headlines.at(value, row.why), str)
+    texts = [leaf for leaf in leaves(value) if isinstance(leaf, str)]
+    for phrase in (row.trained, row.theirs):
+        assert any(phrase in text for text in texts), phrase
+    assert row.paper or row.why or value["paper"] is None, "no published number, and no word why"
+
+
+@every_recipe
+def test_every_number_of_the_readmes_table_is_read_from_evidence(name):
+    row = headlines.HEADLINES[name]
+    value = headlines.evidence(row.file)
+    known = [abs(leaf) for leaf in leaves(value) if isinstance(leaf, float | int)]
+    if row.less:
+        known.append(abs(headlines.at(value, row.paper) - headlines.at(value, row.less)))
+    spelled = set(NUMBER.findall(json.dumps(value)))
+    _, _, mine, theirs, _ = (cell.strip() for cell in re.split(r"(?<!\\)\|", tables.recipe_row(name))[1:-1])
+    for token in NUMBER.findall(f"{mine} {theirs}"):
+        decimals = len(token.partition(".")[2])
+        rounded = any(f"{number:.{decimals}f}" == token.replace(",", "") for number in known)
+        assert rounded or token in spelled or token == "0", token
+
+
+def test_there_is_one_picture_for_each_recipe_and_all_are_small():
+    assert list(KEPT) == list(RECIPES) == list(shots.SHOTS) == list(headlines.HEADLINES)
+    files = {path.name for path in PICTURES.iterdir()} - {"pictures.json"}
+    assert files == {kept["file"] for kept in KEPT.values()}, "run: python docs/pictures.py"
+    assert sum((PICTURES / file).stat().st_size for file in files) < ALL
+
+
+@every_recipe
+def test_the_picture_is_of_the_run_that_its_page_shows(name):
+    kept = KEPT[name]
+    path = PICTURES / kept["file"]
+    assert path.stat().st_size < LARGEST
+    if path.suffix == ".png":
+        Image.open(path).verify()
+    else:
+        assert path.read_text().startswith("<svg")
+    assert shlex.split(kept["command"]) == [
+        "logpx",
+        "train",
+        name,
+        *shlex.split(shots.SHOTS[name].train),
+        "--seed",
+        "0",
+    ]
+    assert kept["words"] == shots.SHOTS[name].words
+    assert kept["number"]["standard_error"] > 0
+    assert f"`{name}` on " in pages.caption(name)
+    assert " +- " in pages.caption(name)
+
+
+@every_recipe
+def test_the_command_of_a_page_parses_and_its_python_compiles(name):
+    text = pages.example(name)
+    (line,) = re.findall(r"```bash\n(.*?)\n```", text, re.DOTALL)
+    line = line.replace(" \\\n", "")
+    command, arguments = typer.main.get_command(cli.app), shlex.split(line)[1:]
+    while hasattr(command, "get_command"):
+        command = command.get_command(None, arguments.pop(0))
+    assert command.make_context(line, arguments).params
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    compile(block, name, "exec")
+
+
+@every_recipe
+def test_a_page_has_its_parts_in_order(name):
+    text = pages.method_page(name)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    wanted = [
+        "When to use it",
+        "Our number and the paper's",
+        "What it looks like",
+        "How to run it",
+        "Options",
+        "The code",
+    ]
+    assert headings == [RECIPES[name].title, *wanted, "Measured"]
+    assert RECIPES[name].reference in text
+    assert f"methods/{name}.md" in pages.families()
