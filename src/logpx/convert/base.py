@@ -134,12 +134,12 @@ def only(wanted: Any, says: str) -> Rule:
 
 
 def number(value: Any, name: str, kind: type = float) -> Any:
-    """A finite number of the kind. UserError for anything else, text that spells one excepted."""
+    """A number of the kind, up to 1e15. UserError for anything else, text that spells one excepted."""
     try:
         found = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
-    if not math.isfinite(found) or (kind is int and found != int(found)):
+    if not abs(found) <= 1e15 or (kind is int and found != int(found)):
         raise UserError(
             f"{name} is {value!r} in the settings: a {'whole ' if kind is int else ''}number belongs there."
         )
@@ -151,6 +151,11 @@ def positive(value: Any, name: str, kind: type = float) -> Any:
     if (found := number(value, name, kind)) <= 0:
         raise UserError(f"{name} is {value!r} in the settings: it must be positive.")
     return found
+
+
+def rows_of(settings: Settings) -> int | None:
+    """The number of training rows, where it was said."""
+    return None if settings.get("rows") is None else positive(settings["rows"], "rows", int)
 
 
 def steps(epochs: float, rows: int | None, batch: int) -> int | None:
@@ -165,7 +170,7 @@ def warmup(option: str, says: str, batch: Callable[[Settings], int], more: float
         epochs = number(value or 0, option)
         if epochs == 0:
             return Said("exact", "no warm-up")
-        found = steps(epochs + more, all_.get("rows"), batch(all_))
+        found = steps(epochs + more, rows_of(all_), batch(all_))
         if found is None:
             return Said("no counterpart", f"{says}: say how many training rows there are (--rows), for epochs in steps")
         return Said("other meaning", f"{says}: {found} steps", {option: found})

@@ -140,7 +140,7 @@ DEFAULTS: dict[str, Settings] = {
     "VQVAE": {"num_embeddings": 512, "use_ema": False},
 }
 SAME_LAW: dict[str, Rule] = {"reconstruction_loss": _reconstruction}
-IWAE_SAYS = "the value printed there is sum w log w, above -L_k by at most log k; here it is the bound"
+IWAE_SAYS = "the loss printed there lies below -L_k, by up to log k; here it is the bound"
 RELU = {"activation": "relu", "gradient": "plain"}
 
 MODELS: dict[str, Model] = {

@@ -221,6 +221,7 @@ COMMON: dict[str, Rule] = {
     "max_epochs": same("epochs", int),
     "train_batch_size": same("batch_size", int),
     "batch_size": same("batch_size", int),
+    "gradient_clip_val": same("clip"),
     "manual_seed": _seed,
     "scheduler_gamma": _schedule,
     "weight_decay": _decay,

@@ -20,6 +20,7 @@ from logpx.convert.base import (
     of_data,
     only,
     positive,
+    rows_of,
     same,
     warmup,
 )
@@ -72,7 +73,7 @@ def _warmed_steps(value: Any, settings: Settings) -> Said:
 def _epochs(value: Any, settings: Settings) -> Said:
     if value is not None:
         return Said("exact", "--epochs", {"epochs": number(value, "max_epochs", int)})
-    if (rows := settings.get("rows")) is None:
+    if (rows := rows_of(settings)) is None:
         return Said("no counterpart", "min(400, 400 * 20,000 / cells): say how many training rows there are (--rows)")
     share = 0.9 if settings.get("train_size") is None else number(settings["train_size"], "train_size")
     found = max(1, min(400, round(20_000 * share / rows * 400)))
@@ -83,7 +84,8 @@ def _epochs(value: Any, settings: Settings) -> Said:
 
 def _train_size(value: Any, _: Settings) -> Said:
     share = 0.9 if value is None else number(value, "train_size")
-    return Said("exact", "--held-out", {"held_out": round(1 - share, 6)})
+    says = "the rest chooses the epoch; test rows are split off besides (--test)"
+    return Said("other meaning", says, {"held_out": round(1 - share, 6)})
 
 
 def _stopping(value: Any, _: Settings) -> Said:
