@@ -171,10 +171,13 @@ def _option(p: inspect.Parameter, meaning: str | None = None) -> Any:
 
 def _spelled(kind: Any) -> str:
     """float | Literal["shared", "pixel"] -> FLOAT|shared|pixel."""
-    parts = [
-        get_args(a) if get_origin(a) is Literal else (getattr(a, "__name__", str(a)).upper(),) for a in get_args(kind)
-    ]
+    parts = [get_args(a) if get_origin(a) is Literal else (_word(a),) for a in get_args(kind)]
     return "|".join(str(name) for names in parts for name in names if name != "NONETYPE")
+
+
+def _word(kind: Any) -> str:
+    """How a type says that it is `spelled`, or its name."""
+    return getattr(kind, "spelled", getattr(kind, "__name__", str(kind)).upper())
 
 
 def default_of(p: inspect.Parameter) -> Any:

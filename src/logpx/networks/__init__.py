@@ -5,6 +5,7 @@ from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Ambient, Curvature, Curvatures, Geodesic
 from logpx.networks.masked import MADE, GatedPixelCNN, MaskedLinear, picture
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
+from logpx.networks.own import Own, Sizes, calm, named
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Nothing, Shape, flat, halved, layers
 from logpx.networks.sequence import (
     AtEveryPlace,
@@ -43,9 +44,11 @@ __all__ = [
     "Nothing",
     "OneHotFeatures",
     "Operators",
+    "Own",
     "SaltAndPepper",
     "Seeing",
     "Shape",
+    "Sizes",
     "Spread",
     "Summed",
     "TableFeatures",
@@ -53,8 +56,10 @@ __all__ = [
     "TransformerDecoder",
     "TransformerEncoder",
     "behind_features",
+    "calm",
     "flat",
     "halved",
     "layers",
+    "named",
     "picture",
 ]
