@@ -107,6 +107,9 @@ def train_options(
         ),
     ] = None,
     drop: Annotated[str | None, typer.Option(metavar="NAME,...", help="Columns to leave out: id,date.")] = None,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="Real columns in units of their deviation, within the model only.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     precision: Annotated[
         Literal["float64", "float32", "medium", "bfloat16"],
@@ -236,7 +239,7 @@ def load_data(given: dict[str, Any], likelihood: str) -> "Data":
     protocol = given["protocol"]
     if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
         protocol = PROTOCOL.get(likelihood, "grey")
-    wanted |= {name: given[name] for name in ("kind", "label", "columns", "context", "drop")}
+    wanted |= {name: given[name] for name in ("kind", "label", "columns", "context", "drop", "standardise")}
     return load(given["data"], protocol=protocol, **wanted)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from logpx.errors import UserError
 from logpx.model import Batch
+from logpx.networks import Standard
 
 Kind = Literal["binary", "grey", "integer", "real", "categorical", "sequence", "mixed"]
 KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical", "sequence", "mixed")
@@ -46,6 +47,7 @@ class Spec(NamedTuple):
     levels: int | None = None  # number of categories, or of pixel levels (256); None where neither applies
     context: int = 0  # numbers per row that encoder and decoder may condition on
     columns: tuple[Column, ...] | None = None  # of a mixed table
+    standard: Standard | None = None  # where real data lie, if a model is to see and make them standardised
 
 
 class Rows(Protocol):
@@ -174,6 +176,7 @@ class Data:
             "classes": None if self.classes is None else list(self.classes),
             "context": self.spec.context,
             "column_kinds": self.spec.columns and [list(column) for column in self.spec.columns],
+            "standard": self.spec.standard and [list(numbers) for numbers in self.spec.standard],
             "conditions": [list(column) for column in self.conditions],
             "categories": {name: list(names) for name, names in self.categories.items()},
             **self.options,

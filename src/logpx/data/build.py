@@ -17,6 +17,7 @@ from logpx.data.labels import name_labels
 from logpx.data.mixed import Table, context_of, levels_of, sorted_out
 from logpx.data.note import describe
 from logpx.data.sequences import as_sequences, names_of_tokens
+from logpx.data.standard import standard_of
 from logpx.errors import UserError
 
 
@@ -31,6 +32,7 @@ def build(
     label: str | None = None,
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
+    standardise: bool | None = False,
 ) -> Data:
     """Check the stored rows, decide what they are, divide them.
 
@@ -70,7 +72,14 @@ def build(
         if stored.test is None
         else cut(plan, table, stored.test, test_labels, np.arange(len(stored.test)), "test"),
     )
-    asked = {"kind": kind, "columns": kinds, "context": list(given) or None, "drop": list(stored.dropped) or None}
+    standard, still = standard_of(splits[0], plan.kind, stored.name) if standardise else (None, [])
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "columns": kinds,
+        "context": list(given) or None,
+        "drop": list(stored.dropped) or None,
+    }
+    asked |= {"standardise": True} if standardise else {}
     options = {"held_out": held_out, "test": test, "seed": seed, "label": label, "by_label": table.by_label}
     options |= {"pixel_levels": plan.levels if plan.protocol != protocols.AS_IS else None}
     return Data(
@@ -82,13 +91,14 @@ def build(
             plan.levels if plan.kind != "binary" else None,
             width(table.conditions),
             table.columns,
+            standard,
         ),
         protocol=plan.protocol,
         train=splits[0],
         held_out=splits[1],
         test=splits[2],
         checksum=facts.checksum,
-        note=describe(stored, plan, splits, table),
+        note=describe(stored, plan, splits, table, still if standard else None),
         options=options | {"asked": asked},
         columns=stored.columns,
         classes=classes,
@@ -112,6 +122,7 @@ def from_array(
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
     factors: Mapping[str, Any] | None = None,
+    standardise: bool = False,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.
 
@@ -120,6 +131,7 @@ def from_array(
 
     columns  the kind of single columns, by name (a plain array's are "column 0", ...), as in `load`.
     context  what a conditional model conditions on: "label", or names of columns.
+    standardise  whether a model sees and makes real numbers standardised, as in `load`.
     factors  what made each row, where that is known: {"size": (N,) values, ...}; text is a category, numbers are ordered.
 
     Raises:
@@ -129,7 +141,7 @@ def from_array(
     stored.labels = None if labels is None else plain_array(labels, "labels", text=True)
     with_factors(stored, factors or {})
     options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
-    return build(stored, protocol=protocol, kind=kind, **options)
+    return build(stored, protocol=protocol, kind=kind, standardise=standardise, **options)
 
 
 def is_frame(x: Any) -> bool:

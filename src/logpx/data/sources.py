@@ -43,6 +43,7 @@ def load(
     context: str | Sequence[str] | None = None,
     drop: Drop = None,
     factors: Drop = None,
+    standardise: bool | None = False,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
@@ -59,6 +60,8 @@ def load(
         context: what a conditional model conditions on: "label", or columns, which then are no data ("age,city").
         drop: columns of a table that are left out ("id,date").
         factors: columns of a table that say what made each row ("shape,size"), to score codes by; data too, unless dropped.
+        standardise: a model then sees real numbers in units of the training rows' standard deviations, column by column, and
+            makes them so; log p(x), samples and whatever else is said of x are nevertheless in the units of the file.
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
@@ -84,6 +87,7 @@ def load(
         label=label,
         columns=columns,
         context=context,
+        standardise=standardise,
     )
 
 

@@ -14,7 +14,16 @@ from logpx.networks.sequence import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
+from logpx.networks.table import (
+    LevelFeatures,
+    OneHotFeatures,
+    Seeing,
+    Spread,
+    Standard,
+    Standardised,
+    TableFeatures,
+    behind_features,
+)
 from logpx.networks.transport import Operators
 
 __all__ = [
@@ -50,6 +59,8 @@ __all__ = [
     "Shape",
     "Sizes",
     "Spread",
+    "Standard",
+    "Standardised",
     "Summed",
     "TableFeatures",
     "TopK",

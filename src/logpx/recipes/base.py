@@ -226,6 +226,8 @@ def features(spec: Spec) -> nn.Module | None:
     """What an encoder sees in the place of data that are not just real numbers; None where it sees them as they are."""
     if spec.kind == "mixed" and spec.columns:
         return networks.TableFeatures(spec.columns)
+    if spec.standard:
+        return networks.Standardised(spec.shape, spec.standard)
     if spec.kind == "categorical" and spec.levels:
         return networks.OneHotFeatures(spec.shape, spec.levels)
     return networks.LevelFeatures(spec.shape, spec.levels) if spec.kind == "integer" else None
@@ -249,13 +251,19 @@ def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
             "where the recipe has no choice, another recipe."
         )
     law = likelihoods.LIKELIHOODS[name]
-    known = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
+    known: dict[str, Any] = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
+    known |= {"standard": spec.standard}
     given = {option: known[option] for option in inspect.signature(law).parameters if option in known}
     if sigma != "shared" and "sigma" not in given:
         having = [n for n, other in likelihoods.LIKELIHOODS.items() if "sigma" in inspect.signature(other).parameters]
         raise UserError(
             f"sigma is {sigma}, and only {', '.join(having)} have one: choose one of them, or leave sigma out."
         )
+    if spec.standard and "standard" not in given:
+        having = [
+            n for n, other in likelihoods.LIKELIHOODS.items() if "standard" in inspect.signature(other).parameters
+        ]
+        raise UserError(f"The likelihood {name} is no law of standardised numbers: choose one of {', '.join(having)}.")
     if given.get("levels", 1) is None:
         raise UserError(
             f"The likelihood {name} needs levels: pixels (--protocol integer) or codes (--kind categorical)."
@@ -298,7 +306,8 @@ def rebuild(info: dict[str, Any], network: Any = None, folder: Path | None = Non
         elif network is not None:
             raise UserError("This run has no networks of its user's own: leave network out.")
         columns = data.get("column_kinds") and tuple(Column(*column) for column in data["column_kinds"])
-        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"], data.get("context", 0), columns)
+        standard = data.get("standard") and networks.Standard(*map(tuple, data["standard"]))
+        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"], data.get("context", 0), columns, standard)
         return find(info["recipe"]).build(spec, **options)
     except UserError:
         raise

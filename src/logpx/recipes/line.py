@@ -40,6 +40,7 @@ def _asked(data: dict[str, Any]) -> dict[str, Any]:
         "columns": pairs or None,
         "context": asked.get("context"),
         "drop": asked.get("drop"),
+        "standardise": asked.get("standardise"),
     }
 
 
