@@ -95,7 +95,14 @@ def train_options(
     ] = None,
     held_out: Annotated[str | None, typer.Option(help="Fraction or count of rows that choose the epoch.")] = None,
     test: Annotated[str | None, typer.Option(help="Fraction or count of rows that only `evaluate` sees.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column that colours pictures.")] = None,
+    split_seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of which rows are held out and tested.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column that says of each row train, validation or test.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column whose equal values stay in one split: patient.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="NAME", help="The column that colours pictures.")] = None,
     columns: Annotated[
         str | None,
         typer.Option(metavar="NAME=KIND,...", help="Kinds of columns, if not as inferred: age=real,city=categorical."),
@@ -239,8 +246,9 @@ def load_data(given: dict[str, Any], likelihood: str) -> "Data":
     protocol = given["protocol"]
     if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
         protocol = PROTOCOL.get(likelihood, "grey")
-    wanted |= {name: given[name] for name in ("kind", "label", "columns", "context", "drop", "standardise")}
-    return load(given["data"], protocol=protocol, **wanted)
+    wanted |= {name: given[name] for name in ("kind", "label", "columns", "context", "drop")}
+    wanted |= {name: given.get(name) for name in ("standardise", "split", "group")}
+    return load(given["data"], protocol=protocol, seed=given.get("split_seed", 0), **wanted)
 
 
 def _share(name: str, text: str | None) -> float | int | None:

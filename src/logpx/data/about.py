@@ -28,6 +28,12 @@ def columns_in(about: Mapping[str, Any], key: str) -> tuple[Column, ...]:
     return columns
 
 
+def apart(about: Mapping[str, Any]) -> list[str]:
+    """Columns of the file that are no data and no condition: what rows are for, their group."""
+    asked = about.get("asked") or {}
+    return [asked[name] for name in ("split", "group") if asked.get(name)]
+
+
 def check_about(about: Any, where: str = "run.json") -> None:
     """Raises UserError, naming the file, for an account that lacks something or contradicts itself."""
     try:

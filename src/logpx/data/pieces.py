@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from logpx.data import images, protocols
-from logpx.data.about import check_about, columns_in
+from logpx.data.about import apart, check_about, columns_in
 from logpx.data.arrays import NULLS, place
 from logpx.data.asked import names_in
 from logpx.data.base import Split, Stored, to_tensor
@@ -156,7 +156,7 @@ class _Table(Pieces):
             raise UserError(
                 f"{path.name} has no column {id_column!r} for --id; it has {', '.join(map(repr, held[:20]))}."
             )
-        dropped = set(names_in((about.get("asked") or {}).get("drop"), held))
+        dropped = {*names_in((about.get("asked") or {}).get("drop"), held), *apart(about)}
         if id_column not in _columns_of(about):
             dropped.add(id_column or "")
         self.kept = [name for name in held if name not in dropped]

@@ -12,7 +12,7 @@ from logpx.data.build import build
 from logpx.data.cells import is_table
 from logpx.data.kinds import check_kind_name
 from logpx.data.protocols import AS_IS, KIND_OF
-from logpx.data.table import ARRAYS, READERS, TABLES, Drop, refuse_label
+from logpx.data.table import ARCHIVES, ARRAYS, NOTHING, READERS, TABLES, Aside, Drop, refuse_label
 from logpx.errors import UserError
 
 #: the named sets of pictures, whose protocol follows from the likelihood unless the user names one
@@ -44,6 +44,8 @@ def load(
     drop: Drop = None,
     factors: Drop = None,
     standardise: bool | None = False,
+    split: str | None = None,
+    group: str | None = None,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
@@ -62,6 +64,8 @@ def load(
         factors: columns of a table that say what made each row ("shape,size"), to score codes by; data too, unless dropped.
         standardise: a model then sees real numbers in units of the training rows' standard deviations, column by column, and
             makes them so; log p(x), samples and whatever else is said of x are nevertheless in the units of the file.
+        split: the column (array, in .npz and .h5) that says of each row train, validation or test, in the place of shares.
+        group: the column (array) whose equal values are never parted: all rows of a patient train, or none.
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
@@ -71,7 +75,9 @@ def load(
     where, carried = split_source(source)
     if carried and protocol not in (None, carried):
         raise UserError(f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them.")
-    stored = read(where, seed=seed, label=label, drop=drop, factors=factors, download=download)
+    stored = read(
+        where, seed=seed, label=label, drop=drop, factors=factors, aside=Aside(split, group), download=download
+    )
     known = (*stored.dropped, *(stored.columns or ()))
     lacking = [name for name in names_in(drop, known) if name not in stored.dropped]
     if lacking:
@@ -88,6 +94,8 @@ def load(
         columns=columns,
         context=context,
         standardise=standardise,
+        split=split,
+        group=group,
     )
 
 
@@ -103,11 +111,21 @@ def split_source(source: str | Path) -> tuple[str | Path, str | None]:
 
 
 def read(
-    source: str | Path, *, seed: int, label: str | None, download: bool, drop: Drop = None, factors: Drop = None
+    source: str | Path,
+    *,
+    seed: int,
+    label: str | None,
+    download: bool,
+    drop: Drop = None,
+    factors: Drop = None,
+    aside: Aside = NOTHING,
 ) -> Stored:
     """The stored rows of a name or a path."""
     if factors and not is_table(source):
         raise UserError(f"factors={factors!r} are columns of a table, and {source} is none: leave them out.")
+    for name, value in (("split", aside.split), ("group", aside.group)):
+        if value is not None and aside.needed and not (is_table(source) or Path(source).suffix.lower() in ARCHIVES):
+            raise UserError(f"{name}={value!r} names a column, and {source} has none; leave it out.")
     if isinstance(source, str) and source in names():
         if label is not None:
             raise UserError(f"label={label!r} does not apply to {source}, which has its labels already; leave it out.")
@@ -123,7 +141,9 @@ def read(
     if path.suffix.lower() not in READERS:
         raise UserError(f"{path} is of no known type; give {', '.join(READERS)}, or a folder of images.")
     if path.suffix.lower() in TABLES:
-        return TABLES[path.suffix.lower()](path.resolve(), label, drop, factors)
+        return TABLES[path.suffix.lower()](path.resolve(), label, drop, factors, aside)
+    if path.suffix.lower() in ARCHIVES:
+        return ARCHIVES[path.suffix.lower()](path.resolve(), label, aside)
     return ARRAYS[path.suffix.lower()](path.resolve(), label)
 
 

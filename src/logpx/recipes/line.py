@@ -18,7 +18,7 @@ def command(info: dict[str, Any]) -> str | None:
     source = str(data.get("source", ""))
     if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
         return None
-    if info["options"].get("network") == HANDED_OVER or data.get("seed"):  # the split's seed: only Python can give it
+    if info["options"].get("network") == HANDED_OVER:
         return None
     protocol = data.get("protocol", "as-is")
     words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
@@ -40,7 +40,8 @@ def _asked(data: dict[str, Any]) -> dict[str, Any]:
         "columns": pairs or None,
         "context": asked.get("context"),
         "drop": asked.get("drop"),
-        "standardise": asked.get("standardise"),
+        **{name: asked.get(name) for name in ("standardise", "split", "group")},
+        "split_seed": data.get("seed") or None,
     }
 
 
