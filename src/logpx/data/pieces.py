@@ -117,6 +117,7 @@ class _Images(Pieces):
             raise UserError(f"The run's data have shape {tuple(about['shape'])}, and {path} holds images.")
         super().__init__(path.name, len(self.files))
         self.path, self.about = path, about
+        self.labels = images.by_folders([file.relative_to(path) for file in self.files])[1]
 
     def read(self, rows: int, first: int = 0) -> Iterator[Piece]:
         for start in range(first, len(self.files), rows):
@@ -126,7 +127,7 @@ class _Images(Pieces):
                 self.path.name, str(self.path), np.stack([self._pixels(file) for file in files]), levels=256
             )
             if self.about.get("by_label"):
-                stored.labels = np.array([p.parts[0] if len(p.parts) > 1 else None for p in inside], object)
+                stored.labels = np.array(self.labels[start : start + rows], object)
             yield _piece(stored, self.about, start, False, [p.as_posix() for p in inside])
 
     def _pixels(self, file: Path) -> np.ndarray:

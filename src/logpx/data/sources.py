@@ -50,6 +50,8 @@ def load(
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
 
+    "file.h5:images/x" names one array of an .npz or .h5 file.
+
     Args:
         source: the name or path; "mnist:grey" carries the protocol.
         protocol: how pixels are read: grey, dynamic, threshold, static (static:SEED) or integer.
@@ -105,8 +107,19 @@ def split_source(source: str | Path) -> tuple[str | Path, str | None]:
         return source, None
     for i in [i for i, character in enumerate(source) if character == ":"]:
         where, protocol = source[:i], source[i + 1 :]
-        if where in names() or (protocol.partition(":")[0] in (*KIND_OF, AS_IS) and Path(where).exists()):
+        is_there = Path(where).exists() or key_of(where)[1] is not None
+        if where in names() or (protocol.partition(":")[0] in (*KIND_OF, AS_IS) and is_there):
             return where, protocol
+    return source, None
+
+
+def key_of(source: str | Path) -> tuple[str | Path, str | None]:
+    """("file.h5", "images/x") from "file.h5:images/x", of an archive that exists; (source, None) from all else."""
+    if isinstance(source, str) and not Path(source).exists():
+        for i in [i for i, character in enumerate(source) if character == ":"]:
+            path = Path(source[:i]).expanduser()
+            if path.suffix.lower() in ARCHIVES and path.is_file():
+                return source[:i], source[i + 1 :]
     return source, None
 
 
@@ -121,6 +134,8 @@ def read(
     aside: Aside = NOTHING,
 ) -> Stored:
     """The stored rows of a name or a path."""
+    source, key = key_of(source)
+    aside = aside._replace(key=key)
     if factors and not is_table(source):
         raise UserError(f"factors={factors!r} are columns of a table, and {source} is none: leave them out.")
     for name, value in (("split", aside.split), ("group", aside.group)):

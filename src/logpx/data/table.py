@@ -17,6 +17,7 @@ from logpx.data.sequences import TOKEN
 from logpx.data.splits import one_each
 from logpx.errors import UserError
 
+MAPPED = 2**28  # bytes: a larger array of an HDF5 file stays on disk if it can
 DATA, TEST = ("x_train", "train", "x", "data"), ("x_test", "test")
 LABELS, TEST_LABELS = ("y_train", "train_labels", "y", "labels"), ("y_test", "test_labels")
 
@@ -25,11 +26,15 @@ Drop = str | Sequence[str] | None  # names of columns
 
 
 class Aside(NamedTuple):
-    """Columns or arrays that are no data: what each row is for, and which group it belongs to; `needed` of a training file."""
+    """Columns or arrays that are no data: what each row is for, and which group it belongs to; `needed` of a training file.
+
+    key  of an archive the array that is the data, None to go by its name.
+    """
 
     split: str | None = None
     group: str | None = None
     needed: bool = True
+    key: str | None = None
 
 
 NOTHING = Aside()
@@ -56,7 +61,7 @@ def npz(path: Path, label: str | None, aside: Aside = NOTHING) -> Stored:
 
 
 def h5(path: Path, label: str | None, aside: Aside = NOTHING) -> Stored:
-    """An HDF5 file with the data sets that `npz` looks for; read into memory."""
+    """An HDF5 file with the data sets that `npz` looks for; a large one that lies in one piece stays on disk."""
     with reading(path, "an HDF5 file"):
         import h5py
 
@@ -73,25 +78,32 @@ def h5_array(path: Path, key: str, dataset: Any) -> np.ndarray:
     """
     if dataset.nbytes > max(2**28, 1032 * size_on_disk(path)):
         raise UserError(f"{key} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold; check it.")
-    return np.asarray(dataset.asstr()[()], dtype=str) if dataset.dtype.kind in "OS" else dataset[()]
+    if dataset.dtype.kind in "OS":
+        return np.asarray(dataset.asstr()[()], dtype=str)
+    offset = dataset.id.get_offset()  # None where it lies in chunks, packed or not, or in another file
+    if dataset.nbytes > MAPPED and offset is not None and dataset.dtype.kind in "iuf":
+        return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+    return dataset[()]
 
 
 def choose(
     path: Path, keys: list[str], get: Callable[[str], np.ndarray], label: str | None, aside: Aside = NOTHING
 ) -> Stored:
     """Pick the arrays out of an archive by their names."""
-    for name in (aside.split, aside.group):
-        if name is not None and name not in keys and aside.needed:
+    for name in (*((aside.split, aside.group) if aside.needed else ()), aside.key):
+        if name is not None and name not in keys:
             raise UserError(f"{path} has no array {name!r}; it has {', '.join(sorted(keys)) or 'none'}.")
     if label is not None and label not in keys:
         raise UserError(f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}.")
     y, test, test_y = label or find(keys, LABELS), find(keys, TEST), find(keys, TEST_LABELS)
+    if aside.key is not None:  # the others may belong to other data
+        y, test, test_y = label, None, None
     rest = [key for key in keys if key not in (y, test, test_y, aside.split, aside.group)]
-    x = find(rest, DATA) or only(path, rest)
+    x = aside.key or find(rest, DATA) or only(path, rest)
     ignored = sorted(key for key in rest if key != x)
     stored = Stored(
         name=path.name,
-        source=str(path),
+        source=f"{path}:{aside.key}" if aside.key else str(path),
         x=plain_array(get(x), f"{x} in {path}"),
         test=None if test is None else plain_array(get(test), f"{test} in {path}"),
         labels=None if y is None else plain_array(get(y), f"{y} in {path}", text=True),
@@ -139,7 +151,9 @@ def only(path: Path, keys: list[str]) -> str:
     """The single key there is."""
     if len(keys) != 1:
         held = ", ".join(sorted(keys)) or "none"
-        raise UserError(f"{path} must hold one array, or name its data x or x_train; it has {held}.")
+        raise UserError(
+            f"{path} must hold one array, or name its data x or x_train, or be asked for one as {path.name}:NAME; it has {held}."
+        )
     return keys[0]
 
 
