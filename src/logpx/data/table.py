@@ -152,7 +152,7 @@ def only(path: Path, keys: list[str]) -> str:
     if len(keys) != 1:
         held = ", ".join(sorted(keys)) or "none"
         raise UserError(
-            f"{path} must hold one array, or name its data x or x_train, or be asked for one as {path.name}:NAME; it has {held}."
+            f"{path} must hold one array, name its data x or x_train, or be asked for one as {path.name}:NAME; it has {held}."
         )
     return keys[0]
 
