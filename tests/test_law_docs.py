@@ -20,7 +20,12 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *(page for page in sorted(DOCS.rglob("*.md")) if page.relative_to(DOCS).parts[0] not in GENERATED),
 ]
-ELSEWHERE = {"README.md", "anomalies.md", "estimator.md", "mean_field.md"}  # their Python blocks run in tests of their own
+ELSEWHERE = {
+    "README.md",
+    "anomalies.md",
+    "estimator.md",
+    "mean_field.md",
+}  # their Python blocks run in tests of their own
 
 
 def fenced(page: Path, *languages: str) -> list[str]:

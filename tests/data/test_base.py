@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from logpx.data import MappedRows, Rows, from_array
-from logpx.data.base import count
+from logpx.data.splits import count
 from logpx.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from logpx.data import Data, load
+from logpx.data import Data, load, pieces_like
 from logpx.data import images as module
 from logpx.errors import UserError
 
@@ -226,3 +226,21 @@ def test_folder_refusals(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
         load(tmp_path)
+
+
+def test_folders_say_what_images_are_for_and_what_they_show(tmp_path):
+    """train/cat/1.png: the outer folder is the split, the next one the class; no split is taken for a class."""
+    for part, n in (("train", 6), ("val", 2), ("test", 3)):
+        for i in range(n):
+            place = tmp_path / part / ["cat", "dog"][i % 2]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((4, 4), i, np.uint8)).save(place / f"{i}.png")
+    data = load(tmp_path, kind="grey")
+    assert [len(data.train), len(data.held_out), len(data.test)] == [6, 2, 3]
+    assert data.classes == ("cat", "dog")
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    with pytest.raises(UserError, match=r"says itself which rows are for what; leave out test=0\.5"):
+        load(tmp_path, test=0.5)
+    conditional = load(tmp_path, kind="grey", context="label").describe()
+    contexts = [piece.context for piece in pieces_like(tmp_path, conditional).read(4)]
+    assert torch.cat(contexts).sum(0).tolist() == [6, 5]

@@ -15,7 +15,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from logpx.data import Data, MappedRows, from_array, load, names
+from logpx.data import Data, MappedRows, from_array, load, names, rows_like, table
 from logpx.errors import UserError
 
 X = np.random.RandomState(0).standard_normal((20, 3)).round(3)
@@ -423,3 +423,41 @@ def test_columns_that_can_be_no_factors_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.eye(4))
     with pytest.raises(UserError, match="are columns of a table"):
         load(tmp_path / "x.npy", factors="y")
+
+
+# --- archives with several arrays ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["deep/pictures"] = np.arange(640, dtype=np.uint8).reshape(10, 8, 8)
+        file["other"] = np.arange(30.0).reshape(10, 3)
+        file["packed"] = np.zeros((10, 3))
+        file.create_dataset("gzip", data=np.arange(30.0).reshape(10, 3), compression="gzip")
+    np.savez(tmp_path / "a.npz", one=np.arange(30.0).reshape(10, 3), two=np.zeros((10, 2)))
+    return tmp_path
+
+
+def test_one_array_of_an_archive_is_named_behind_a_colon(several):
+    data = load(f"{several}/a.h5:deep/pictures")
+    assert data.shape == (1, 8, 8)
+    assert load(f"{several}/a.h5:deep/pictures:threshold").protocol == "threshold"
+    assert load(f"{several}/a.npz:one").shape == (3,)
+    assert load(data.source).checksum == data.checksum
+    assert len(rows_like(data.source, data.describe())) == 10
+    with pytest.raises(UserError, match=r"be asked for one as a\.h5:NAME; it has deep/pictures, gzip, other, packed"):
+        load(several / "a.h5")
+    with pytest.raises(UserError, match="has no array 'no'; it has"):
+        load(f"{several}/a.h5:no")
+
+
+def test_a_large_array_in_one_piece_stays_on_disk(several, monkeypatch):
+    held = load(f"{several}/a.h5:other")
+    monkeypatch.setattr(table, "MAPPED", 100)
+    mapped = load(f"{several}/a.h5:other")
+    assert isinstance(mapped.train.rows, MappedRows)
+    assert mapped.checksum == held.checksum
+    assert torch.equal(mapped.train.x(), held.train.x())
+    assert not isinstance(load(f"{several}/a.h5:gzip").train.rows, MappedRows)
+    assert torch.equal(load(f"{several}/a.h5:gzip").train.x(), held.train.x())

@@ -80,7 +80,7 @@ def run(arguments: list[str]) -> int:
 
 
 #: what sentences call by its Python name and the command line by a flag
-OF_DATA = ("columns", "context", "label", "kind", "protocol", "held_out", "test", "drop", "given")
+OF_DATA = ("columns", "context", "label", "kind", "protocol", "held_out", "test", "drop", "split", "group", "given")
 OF_TRAINING = (
     "epochs",
     "batch_size",

@@ -96,7 +96,14 @@ def train_options(
     ] = None,
     held_out: Annotated[str | None, typer.Option(help="Fraction or count of rows that choose the epoch.")] = None,
     test: Annotated[str | None, typer.Option(help="Fraction or count of rows that only `evaluate` sees.")] = None,
-    label: Annotated[str | None, typer.Option(help="The column that colours pictures.")] = None,
+    split_seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of which rows are held out and tested.")] = 0,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column that says of each row train, validation or test.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The column whose equal values stay in one split: patient.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="NAME", help="The column that colours pictures.")] = None,
     columns: Annotated[
         str | None,
         typer.Option(metavar="NAME=KIND,...", help="Kinds of columns, if not as inferred: age=real,city=categorical."),
@@ -108,6 +115,9 @@ def train_options(
         ),
     ] = None,
     drop: Annotated[str | None, typer.Option(metavar="NAME,...", help="Columns to leave out: id,date.")] = None,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="Real columns in units of their deviation, within the model only.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     precision: Annotated[
         Literal["float64", "float32", "medium", "bfloat16"],
@@ -175,10 +185,13 @@ def _option(p: inspect.Parameter, meaning: str | None = None) -> Any:
 
 def _spelled(kind: Any) -> str:
     """float | Literal["shared", "pixel"] -> FLOAT|shared|pixel."""
-    parts = [
-        get_args(a) if get_origin(a) is Literal else (getattr(a, "__name__", str(a)).upper(),) for a in get_args(kind)
-    ]
+    parts = [get_args(a) if get_origin(a) is Literal else (_word(a),) for a in get_args(kind)]
     return "|".join(str(name) for names in parts for name in names if name != "NONETYPE")
+
+
+def _word(kind: Any) -> str:
+    """How a type says that it is `spelled`, or its name."""
+    return getattr(kind, "spelled", getattr(kind, "__name__", str(kind)).upper())
 
 
 def default_of(p: inspect.Parameter) -> Any:
@@ -246,7 +259,8 @@ def load_data(given: dict[str, Any], likelihood: str) -> "Data":
     if protocol is None and given["kind"] is None and given["data"] in PICTURES and likelihood != "auto":
         protocol = PROTOCOL.get(likelihood, "grey")
     wanted |= {name: given[name] for name in ("kind", "label", "columns", "context", "drop")}
-    return load(given["data"], protocol=protocol, **wanted)
+    wanted |= {name: given.get(name) for name in ("standardise", "split", "group")}
+    return load(given["data"], protocol=protocol, seed=given.get("split_seed", 0), **wanted)
 
 
 def _share(name: str, text: str | None) -> float | int | None:

@@ -28,6 +28,12 @@ def columns_in(about: Mapping[str, Any], key: str) -> tuple[Column, ...]:
     return columns
 
 
+def apart(about: Mapping[str, Any]) -> list[str]:
+    """Columns of the file that are no data and no condition: what rows are for, their group."""
+    asked = about.get("asked") or {}
+    return [asked[name] for name in ("split", "group") if asked.get(name)]
+
+
 def check_about(about: Any, where: str = "run.json") -> None:
     """Raises UserError, naming the file, for an account that lacks something or contradicts itself."""
     try:
@@ -41,6 +47,7 @@ def check_about(about: Any, where: str = "run.json") -> None:
         columns = columns_in(about, "column_kinds")
         columns_in(about, "conditions")
         _check_shape(about["shape"], about["columns"], columns, about["kind"])
+        _check_standard(about.get("standard"), about["shape"])
     except UserError as error:
         raise UserError(str(error).replace("run.json", where, 1)) from None
 
@@ -56,6 +63,17 @@ def _check_shape(shape: Any, names: Any, columns: Sequence[Column], kind: Any) -
     several = [part for part in (names, columns) if part]
     if any(len(part) != shape[0] for part in several) or (kind == "mixed") != bool(columns):
         raise UserError(damaged(f"its columns do not fit its shape {tuple(shape)}"))
+
+
+def _check_standard(standard: Any, shape: Any) -> None:
+    """Refuse means and scales that are not one of each for every column or channel."""
+    try:
+        fits = standard is None or [len(list(map(float, n))) for n in standard] == [shape[0]] * 2
+        fits = fits and (standard is None or all(0 < scale < float("inf") for scale in standard[1]))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(damaged("its means and scales do not fit its shape"))
 
 
 def damaged(what: str) -> str:

@@ -1,4 +1,4 @@
-"""What a data set is once it is loaded: Spec, Rows, Split and Data, and how rows are divided (floor 6).
+"""What a data set is once it is loaded: Spec, Rows, Split and Data (floor 6).
 
 Nothing here reads a file or knows a protocol by name.
 """
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from logpx.errors import UserError
 from logpx.model import Batch
+from logpx.networks import Standard
 
 Kind = Literal["binary", "grey", "integer", "real", "categorical", "sequence", "mixed"]
 KINDS: tuple[Kind, ...] = ("binary", "grey", "integer", "real", "categorical", "sequence", "mixed")
@@ -46,6 +46,7 @@ class Spec(NamedTuple):
     levels: int | None = None  # number of categories, or of pixel levels (256); None where neither applies
     context: int = 0  # numbers per row that encoder and decoder may condition on
     columns: tuple[Column, ...] | None = None  # of a mixed table
+    standard: Standard | None = None  # where real data lie, if a model is to see and make them standardised
 
 
 class Rows(Protocol):
@@ -134,9 +135,9 @@ class Data:
     test: Split
     checksum: str  # sha256 (hex) of the stored rows, before any split or protocol
     note: str  # for people
-    options: dict[
-        str, Any
-    ]  # the pixel_levels; the held_out, test, seed, label and `asked` (kind, columns, context, drop) that `load` was given
+    # the pixel_levels; the held_out, test, seed, label and `asked` (kind, columns, context, drop, and standardise, split, group
+    # where they were) that `load` was given
+    options: dict[str, Any]
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None  # classes[k] is the name of label k
     log_density: Callable[[Tensor], Tensor] | None = None  # exact log p(x): (B, P) -> (B,), nats, float64
@@ -174,6 +175,7 @@ class Data:
             "classes": None if self.classes is None else list(self.classes),
             "context": self.spec.context,
             "column_kinds": self.spec.columns and [list(column) for column in self.spec.columns],
+            "standard": self.spec.standard and [list(numbers) for numbers in self.spec.standard],
             "conditions": [list(column) for column in self.conditions],
             "categories": {name: list(names) for name, names in self.categories.items()},
             **self.options,
@@ -203,6 +205,8 @@ class Stored:
     dropped: tuple[str, ...] = ()  # columns of the file that were left out, as asked
     doubts: dict[str, str] = field(default_factory=dict)  # sentences on columns that hardly are what they seem
     kind: Kind | None = None  # where the reader knows what the numbers are
+    split: np.ndarray | None = None  # (N,) words: where each row belongs, if the source says so
+    group: np.ndarray | None = None  # (N,): rows of one group stay together
     factors: np.ndarray | None = None  # (N, F) integers from 0: what made each row
     factor_columns: tuple[Column, ...] = ()
     given: "Stored | None" = None  # a table of conditions beside the rows
@@ -244,36 +248,3 @@ def chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(array), step):
         part = np.asarray(array[start : start + step])
         yield start, np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("="))
-
-
-def count(share: float | int, n: int, what: str) -> int:
-    """How many of n rows a fraction or a count means; a fraction > 0 gives at least one row when n >= 3."""
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < math.inf:
-        raise UserError(f"{what}={share!r} is neither a fraction in [0, 1) nor a count of rows; give one of these.")
-    if isinstance(share, float) and share >= 1:
-        raise UserError(f"{what}={share} as a fraction must lie in [0, 1); for a count of rows give an integer.")
-    if isinstance(share, int):
-        return share
-    return max(round(share * n), 1 if share > 0 and n >= 3 else 0)
-
-
-def divide(stored: Stored, held_out: Share, test: Share, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row numbers in stored.x of train, held-out and test rows (none of these when the source has its own).
-
-    Raises:
-        UserError: nothing would be left to train on, or `test` is set for a source with its own test rows.
-    """
-    n = len(stored.x)
-    if stored.test is not None and test is not None:
-        raise UserError(f"{stored.name} has {len(stored.test):,} test rows of its own; leave out test={test!r}.")
-    k = count(stored.held_out if held_out is None else held_out, n, "held_out")
-    m = 0 if stored.test is not None else count(0.1 if test is None else test, n, "test")
-    if k + m >= n:
-        raise UserError(
-            f"{stored.name} has {n:,} rows, so {k:,} held out and {m:,} for testing leave none to train on; "
-            "lower held_out or test."
-        )
-    # RandomState's stream is frozen for good, unlike default_rng's: a split must be the same in ten years
-    order = np.arange(n) if stored.in_order else np.random.RandomState(seed).permutation(n)
-    train, kept, rest = np.split(order, [n - k - m, n - m])
-    return np.sort(train), np.sort(kept), np.sort(rest)

@@ -8,7 +8,7 @@ import numpy as np
 from logpx.data import protocols
 from logpx.data.arrays import layout, plain_array, stack_columns
 from logpx.data.asked import kinds_in, names_in
-from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, divide, take, to_tensor
+from logpx.data.base import Data, Kind, Share, Spec, Split, Stored, take, to_tensor
 from logpx.data.beside import given_beside, with_conditions
 from logpx.data.columns import LABEL, check_observed, width
 from logpx.data.factors import with_factors
@@ -18,6 +18,8 @@ from logpx.data.labels import name_labels
 from logpx.data.mixed import Table, context_of, levels_of, sorted_out
 from logpx.data.note import describe
 from logpx.data.sequences import as_sequences, names_of_tokens
+from logpx.data.splits import divide, one_each
+from logpx.data.standard import standard_of
 from logpx.errors import UserError
 
 
@@ -32,6 +34,9 @@ def build(
     label: str | None = None,
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | None = None,
+    standardise: bool | None = False,
+    split: str | None = None,
+    group: str | None = None,
 ) -> Data:
     """Check the stored rows, decide what they are, divide them.
 
@@ -73,7 +78,15 @@ def build(
         if stored.test is None
         else cut(plan, table, stored.test, test_labels, np.arange(len(stored.test)), "test"),
     )
-    asked = {"kind": kind, "columns": kinds, "context": list(given) or None, "drop": list(stored.dropped) or None}
+    standard, still = standard_of(splits[0], plan.kind, stored.name) if standardise else (None, [])
+    asked: dict[str, Any] = {
+        "kind": kind,
+        "columns": kinds,
+        "context": list(given) or None,
+        "drop": list(stored.dropped) or None,
+    }
+    more = {"standardise": standardise or None, "split": split, "group": group}
+    asked |= {name: value for name, value in more.items() if value is not None}
     options = {"held_out": held_out, "test": test, "seed": seed, "label": label, "by_label": table.by_label}
     options |= {"pixel_levels": plan.levels if plan.protocol != protocols.AS_IS else None}
     return Data(
@@ -85,13 +98,14 @@ def build(
             plan.levels if plan.kind != "binary" else None,
             width(table.conditions),
             table.columns,
+            standard,
         ),
         protocol=plan.protocol,
         train=splits[0],
         held_out=splits[1],
         test=splits[2],
         checksum=facts.checksum,
-        note=describe(stored, plan, splits, table),
+        note=describe(stored, plan, splits, table, still if standard else None),
         options=options | {"asked": asked},
         columns=stored.columns,
         classes=classes,
@@ -107,14 +121,17 @@ def from_array(
     *,
     kind: Kind | None = None,
     labels: Any = None,
-    held_out: float | int = 0.1,
-    test: float | int = 0.1,
+    held_out: Share = None,
+    test: Share = None,
     seed: int = 0,
     name: str = "array",
     protocol: str | None = None,
     columns: Mapping[str, str] | str | None = None,
     context: str | Sequence[str] | Mapping[str, Any] | None = None,
     factors: Mapping[str, Any] | None = None,
+    standardise: bool = False,
+    split: Any = None,
+    group: Any = None,
 ) -> Data:
     """A data set from a numpy array, a tensor, nested lists or a data frame (pandas, polars) of N rows.
 
@@ -123,6 +140,9 @@ def from_array(
 
     columns  the kind of single columns, by name (a plain array's are "column 0", ...), as in `load`.
     context  what a conditional model conditions on: "label", names of columns, or {"age": (N,) values, ...} beside x.
+    standardise  whether a model sees and makes real numbers standardised, as in `load`.
+    split    "train", "validation" or "test" of each row, (N,), in the place of shares.
+    group    of each row, (N,): rows of one group are never parted.
     factors  what made each row, where that is known: {"size": (N,) values, ...}; text is a category, numbers are ordered.
 
     Raises:
@@ -131,11 +151,13 @@ def from_array(
     stored = stored_array(x, name)
     stored.labels = None if labels is None else plain_array(labels, "labels", text=True)
     with_factors(stored, factors or {})
+    stored.split = None if split is None else one_each(split, len(stored.x), "split")
+    stored.group = None if group is None else one_each(group, len(stored.x), "group")
     if isinstance(context, Mapping):
         with_conditions(stored, context)
         context = None
-    options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns}
-    return build(stored, protocol=protocol, kind=kind, context=context, **options)
+    options: dict[str, Any] = {"held_out": held_out, "test": test, "seed": seed, "columns": columns, "context": context}
+    return build(stored, protocol=protocol, kind=kind, standardise=standardise, **options)
 
 
 def is_frame(x: Any) -> bool:

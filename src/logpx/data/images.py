@@ -4,7 +4,7 @@ import gzip
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from logpx.data.base import Stored
 from logpx.data.reading import reading
+from logpx.data.splits import PART_OF
 from logpx.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -164,6 +165,8 @@ def digits() -> Stored:
 def folder(path: Path) -> Stored:
     """All images below a folder, sorted, (N, 1 or 3, H, W) uint8; subfolders, if any, are the labels.
 
+    Folders train, validation and test above them say what the images are for.
+
     Raises:
         UserError: there is no image, one cannot be read, or one differs in size from the first.
     """
@@ -174,9 +177,20 @@ def folder(path: Path) -> Stored:
     x = np.empty((len(paths), 3 if colour else 1, size[1], size[0]), np.uint8)
     for i, p in enumerate(paths):
         x[i] = pixels(p, colour)
-    inside = [p.relative_to(path).parts[0] for p in paths if p.parent != path]
-    labels = np.array(inside) if len(inside) == len(paths) else None
-    return Stored(name=path.name, source=str(path), x=x, labels=labels, levels=256)
+    said, labels = by_folders([p.relative_to(path) for p in paths])
+    named = None if None in labels else np.array(labels)
+    split = None if said is None else np.array(said)
+    return Stored(name=path.name, source=str(path), x=x, labels=named, levels=256, split=split)
+
+
+def by_folders(inside: Sequence[Path]) -> tuple[list[str] | None, list[str | None]]:
+    """(what each image is for, None where the outermost folders do not say so; its class), from their paths in the folder."""
+    folders = [path.parts[:-1] for path in inside]
+    says = all(f and f[0].lower() in PART_OF for f in folders) and any(
+        PART_OF[f[0].lower()] == "train" for f in folders
+    )
+    said = [f[0] for f in folders] if says else None
+    return said, [f[says] if len(f) > says else None for f in folders]
 
 
 def is_image(path: Path) -> bool:

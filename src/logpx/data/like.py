@@ -20,6 +20,7 @@ from logpx.data.kinds import decide
 from logpx.data.mixed import levels_of
 from logpx.data.sequences import sequences_like
 from logpx.data.sources import read
+from logpx.data.table import Aside
 from logpx.errors import UserError
 
 
@@ -32,8 +33,10 @@ def rows_like(source: str | Path, about: Mapping[str, Any]) -> Split:
     """
     check_about(about)
     named = is_table(source)
-    drop = (about.get("asked") or {}).get("drop")
-    stored = read(source, seed=about["seed"], label=None if named else about["label"], download=False, drop=drop)
+    asked = about.get("asked") or {}
+    aside = Aside(asked.get("split"), asked.get("group"), needed=False)
+    label, drop = None if named else about["label"], asked.get("drop")
+    stored = read(source, seed=about["seed"], label=label, download=False, drop=drop, aside=aside)
     return _every_row(stored, about, named)
 
 

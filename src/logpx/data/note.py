@@ -10,8 +10,13 @@ from logpx.data.mixed import Table
 from logpx.data.protocols import AS_IS
 
 
-def describe(stored: Stored, plan: Plan, splits: Sequence[Split], table: Table) -> str:
-    """The note: counts, how the numbers are read, and what to beware of."""
+def describe(
+    stored: Stored, plan: Plan, splits: Sequence[Split], table: Table, still: Sequence[int] | None = None
+) -> str:
+    """The note: counts, how the numbers are read, and what to beware of.
+
+    still  of standardised data the columns that never vary; None where nothing is standardised.
+    """
     facts = table.facts
     sizes = "{:,} train, {:,} held out, {:,} test".format(*(len(split) for split in splits))
     if plan.protocol == AS_IS:
@@ -24,7 +29,8 @@ def describe(stored: Stored, plan: Plan, splits: Sequence[Split], table: Table) 
     given = f"given{spelled(table.conditions)}" if table.conditions else ""
     left_out = f"left out: {', '.join(stored.dropped)}" if stored.dropped else ""
     holes = f"{facts.holes:,} of {stored_values(stored):,} values are missing" if facts.holes else ""
-    parts = [f"{stored.name}, {sizes}", how, pixels, given, left_out, holes, stored.note, scales(stored, facts, plan)]
+    parts = [f"{stored.name}, {sizes}", how, pixels, given, left_out, holes, stored.note]
+    parts.append(scales(stored, facts, plan) if still is None else standardised(stored, still))
     return "; ".join(part for part in parts if part)
 
 
@@ -40,6 +46,16 @@ def stored_values(stored: Stored) -> int:
     return stored.x.size + (0 if stored.test is None else stored.test.size)
 
 
+def standardised(stored: Stored, still: Sequence[int]) -> str:
+    """What is said of standardised data."""
+    names = [repr(stored.columns[i]) if stored.columns else str(i) for i in still]
+    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    what = "columns" if stored.x.ndim == 2 else "channels"
+    return "standardised by the training rows" + (
+        f"; {what} that never vary keep their scale: {listed}" if names else ""
+    )
+
+
 def scales(stored: Stored, facts: Facts, plan: Plan) -> str:
     """A warning when the columns of a real table live on very different scales."""
     spread = facts.high - facts.low
@@ -47,4 +63,4 @@ def scales(stored: Stored, facts: Facts, plan: Plan) -> str:
     if plan.kind != "real" or stored.x.ndim != 2 or len(spread) < 2 or spread.max() <= 100 * spread.min():
         return ""
     ratio = spread.max() / spread.min()
-    return f"the columns' ranges differ by a factor of {ratio:,.0f} and are not standardised: consider doing so"
+    return f"the columns' ranges differ by a factor of {ratio:,.0f} and are not standardised: consider --standardise"

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from logpx.data import images, protocols
-from logpx.data.about import check_about, columns_in
+from logpx.data.about import apart, check_about, columns_in
 from logpx.data.arrays import NULLS, place
 from logpx.data.asked import names_in
 from logpx.data.base import Split, Stored, to_tensor
@@ -117,6 +117,7 @@ class _Images(Pieces):
             raise UserError(f"The run's data have shape {tuple(about['shape'])}, and {path} holds images.")
         super().__init__(path.name, len(self.files))
         self.path, self.about = path, about
+        self.labels = images.by_folders([file.relative_to(path) for file in self.files])[1]
 
     def read(self, rows: int, first: int = 0) -> Iterator[Piece]:
         for start in range(first, len(self.files), rows):
@@ -126,7 +127,7 @@ class _Images(Pieces):
                 self.path.name, str(self.path), np.stack([self._pixels(file) for file in files]), levels=256
             )
             if self.about.get("by_label"):
-                stored.labels = np.array([p.parts[0] if len(p.parts) > 1 else None for p in inside], object)
+                stored.labels = np.array(self.labels[start : start + rows], object)
             yield _piece(stored, self.about, start, False, [p.as_posix() for p in inside])
 
     def _pixels(self, file: Path) -> np.ndarray:
@@ -156,7 +157,7 @@ class _Table(Pieces):
             raise UserError(
                 f"{path.name} has no column {id_column!r} for --id; it has {', '.join(map(repr, held[:20]))}."
             )
-        dropped = set(names_in((about.get("asked") or {}).get("drop"), held))
+        dropped = {*names_in((about.get("asked") or {}).get("drop"), held), *apart(about)}
         if id_column not in _columns_of(about):
             dropped.add(id_column or "")
         self.kept = [name for name in held if name not in dropped]

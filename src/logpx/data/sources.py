@@ -12,7 +12,7 @@ from logpx.data.build import build
 from logpx.data.cells import is_table
 from logpx.data.kinds import check_kind_name
 from logpx.data.protocols import AS_IS, KIND_OF
-from logpx.data.table import ARRAYS, READERS, TABLES, Drop, refuse_label
+from logpx.data.table import ARCHIVES, ARRAYS, NOTHING, READERS, TABLES, Aside, Drop, refuse_label
 from logpx.errors import UserError
 
 #: the named sets of pictures, whose protocol follows from the likelihood unless the user names one
@@ -43,9 +43,14 @@ def load(
     context: str | Sequence[str] | None = None,
     drop: Drop = None,
     factors: Drop = None,
+    standardise: bool | None = False,
+    split: str | None = None,
+    group: str | None = None,
     download: bool = False,
 ) -> Data:
     """Load a named data set (see `names`) or a file: .npy, .npz, .csv, .parquet, .h5, .txt, or a folder of images.
+
+    "file.h5:images/x" names one array of an .npz or .h5 file.
 
     Args:
         source: the name or path; "mnist:grey" carries the protocol.
@@ -59,6 +64,10 @@ def load(
         context: what a conditional model conditions on: "label", or columns, which then are no data ("age,city").
         drop: columns of a table that are left out ("id,date").
         factors: columns of a table that say what made each row ("shape,size"), to score codes by; data too, unless dropped.
+        standardise: a model then sees real numbers in units of the training rows' standard deviations, column by column, and
+            makes them so; log p(x), samples and whatever else is said of x are nevertheless in the units of the file.
+        split: the column (array, in .npz and .h5) that says of each row train, validation or test, in the place of shares.
+        group: the column (array) whose equal values are never parted: all rows of a patient train, or none.
         download: fetch Fashion-MNIST when it is not on this machine.
 
     Raises:
@@ -68,7 +77,9 @@ def load(
     where, carried = split_source(source)
     if carried and protocol not in (None, carried):
         raise UserError(f"{source} names protocol {carried!r} and protocol={protocol!r} was given; give one of them.")
-    stored = read(where, seed=seed, label=label, drop=drop, factors=factors, download=download)
+    stored = read(
+        where, seed=seed, label=label, drop=drop, factors=factors, aside=Aside(split, group), download=download
+    )
     known = (*stored.dropped, *(stored.columns or ()))
     lacking = [name for name in names_in(drop, known) if name not in stored.dropped]
     if lacking:
@@ -84,6 +95,9 @@ def load(
         label=label,
         columns=columns,
         context=context,
+        standardise=standardise,
+        split=split,
+        group=group,
     )
 
 
@@ -93,17 +107,40 @@ def split_source(source: str | Path) -> tuple[str | Path, str | None]:
         return source, None
     for i in [i for i, character in enumerate(source) if character == ":"]:
         where, protocol = source[:i], source[i + 1 :]
-        if where in names() or (protocol.partition(":")[0] in (*KIND_OF, AS_IS) and Path(where).exists()):
+        is_there = Path(where).exists() or key_of(where)[1] is not None
+        if where in names() or (protocol.partition(":")[0] in (*KIND_OF, AS_IS) and is_there):
             return where, protocol
     return source, None
 
 
+def key_of(source: str | Path) -> tuple[str | Path, str | None]:
+    """("file.h5", "images/x") from "file.h5:images/x", of an archive that exists; (source, None) from all else."""
+    if isinstance(source, str) and not Path(source).exists():
+        for i in [i for i, character in enumerate(source) if character == ":"]:
+            path = Path(source[:i]).expanduser()
+            if path.suffix.lower() in ARCHIVES and path.is_file():
+                return source[:i], source[i + 1 :]
+    return source, None
+
+
 def read(
-    source: str | Path, *, seed: int, label: str | None, download: bool, drop: Drop = None, factors: Drop = None
+    source: str | Path,
+    *,
+    seed: int,
+    label: str | None,
+    download: bool,
+    drop: Drop = None,
+    factors: Drop = None,
+    aside: Aside = NOTHING,
 ) -> Stored:
     """The stored rows of a name or a path."""
+    source, key = key_of(source)
+    aside = aside._replace(key=key)
     if factors and not is_table(source):
         raise UserError(f"factors={factors!r} are columns of a table, and {source} is none: leave them out.")
+    for name, value in (("split", aside.split), ("group", aside.group)):
+        if value is not None and aside.needed and not (is_table(source) or Path(source).suffix.lower() in ARCHIVES):
+            raise UserError(f"{name}={value!r} names a column, and {source} has none; leave it out.")
     if isinstance(source, str) and source in names():
         if label is not None:
             raise UserError(f"label={label!r} does not apply to {source}, which has its labels already; leave it out.")
@@ -119,7 +156,9 @@ def read(
     if path.suffix.lower() not in READERS:
         raise UserError(f"{path} is of no known type; give {', '.join(READERS)}, or a folder of images.")
     if path.suffix.lower() in TABLES:
-        return TABLES[path.suffix.lower()](path.resolve(), label, drop, factors)
+        return TABLES[path.suffix.lower()](path.resolve(), label, drop, factors, aside)
+    if path.suffix.lower() in ARCHIVES:
+        return ARCHIVES[path.suffix.lower()](path.resolve(), label, aside)
     return ARRAYS[path.suffix.lower()](path.resolve(), label)
 
 

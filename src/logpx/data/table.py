@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,30 @@ from logpx.data.csvs import layout_of, typed_table
 from logpx.data.factors import with_factors
 from logpx.data.reading import reading, size_on_disk
 from logpx.data.sequences import TOKEN
+from logpx.data.splits import one_each
 from logpx.errors import UserError
 
+MAPPED = 2**28  # bytes: a larger array of an HDF5 file stays on disk if it can
 DATA, TEST = ("x_train", "train", "x", "data"), ("x_test", "test")
 LABELS, TEST_LABELS = ("y_train", "train_labels", "y", "labels"), ("y_test", "test_labels")
 
 
 Drop = str | Sequence[str] | None  # names of columns
+
+
+class Aside(NamedTuple):
+    """Columns or arrays that are no data: what each row is for, and which group it belongs to; `needed` of a training file.
+
+    key  of an archive the array that is the data, None to go by its name.
+    """
+
+    split: str | None = None
+    group: str | None = None
+    needed: bool = True
+    key: str | None = None
+
+
+NOTHING = Aside()
 
 
 # --- arrays -------------------------------------------------------------------------------------------------
@@ -34,24 +51,24 @@ def npy(path: Path, label: str | None) -> Stored:
     return Stored(name=path.name, source=str(path), x=x)
 
 
-def npz(path: Path, label: str | None) -> Stored:
+def npz(path: Path, label: str | None, aside: Aside = NOTHING) -> Stored:
     """An archive of arrays: x_train and x_test, or x, or its only array; labels in y, y_train, y_test."""
     with reading(path, "a .npz archive"):
         if not zipfile.is_zipfile(path):
             raise ValueError("it is no zip file, or it is cut short")
         with np.load(path, allow_pickle=False) as archive:
-            return choose(path, archive.files, lambda key: archive[key], label)
+            return choose(path, archive.files, lambda key: archive[key], label, aside)
 
 
-def h5(path: Path, label: str | None) -> Stored:
-    """An HDF5 file with the data sets that `npz` looks for; read into memory."""
+def h5(path: Path, label: str | None, aside: Aside = NOTHING) -> Stored:
+    """An HDF5 file with the data sets that `npz` looks for; a large one that lies in one piece stays on disk."""
     with reading(path, "an HDF5 file"):
         import h5py
 
         with h5py.File(path, "r") as file:
             found: dict[str, Any] = {}
             file.visititems(lambda key, item: found.update({key: item}) if hasattr(item, "dtype") else None)
-            return choose(path, list(found), lambda key: h5_array(path, key, found[key]), label)
+            return choose(path, list(found), lambda key: h5_array(path, key, found[key]), label, aside)
 
 
 def h5_array(path: Path, key: str, dataset: Any) -> np.ndarray:
@@ -61,26 +78,47 @@ def h5_array(path: Path, key: str, dataset: Any) -> np.ndarray:
     """
     if dataset.nbytes > max(2**28, 1032 * size_on_disk(path)):
         raise UserError(f"{key} in {path} claims {dataset.nbytes:,} bytes, more than the file can hold; check it.")
-    return np.asarray(dataset.asstr()[()], dtype=str) if dataset.dtype.kind in "OS" else dataset[()]
+    if dataset.dtype.kind in "OS":
+        return np.asarray(dataset.asstr()[()], dtype=str)
+    offset = dataset.id.get_offset()  # None where it lies in chunks, packed or not, or in another file
+    if dataset.nbytes > MAPPED and offset is not None and dataset.dtype.kind in "iuf":
+        return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+    return dataset[()]
 
 
-def choose(path: Path, keys: list[str], get: Callable[[str], np.ndarray], label: str | None) -> Stored:
+def choose(
+    path: Path, keys: list[str], get: Callable[[str], np.ndarray], label: str | None, aside: Aside = NOTHING
+) -> Stored:
     """Pick the arrays out of an archive by their names."""
+    for name in (*((aside.split, aside.group) if aside.needed else ()), aside.key):
+        if name is not None and name not in keys:
+            raise UserError(f"{path} has no array {name!r}; it has {', '.join(sorted(keys)) or 'none'}.")
     if label is not None and label not in keys:
         raise UserError(f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}.")
     y, test, test_y = label or find(keys, LABELS), find(keys, TEST), find(keys, TEST_LABELS)
-    rest = [key for key in keys if key not in (y, test, test_y)]
-    x = find(rest, DATA) or only(path, rest)
+    if aside.key is not None:  # the others may belong to other data
+        y, test, test_y = label, None, None
+    rest = [key for key in keys if key not in (y, test, test_y, aside.split, aside.group)]
+    x = aside.key or find(rest, DATA) or only(path, rest)
     ignored = sorted(key for key in rest if key != x)
-    return Stored(
+    stored = Stored(
         name=path.name,
-        source=str(path),
+        source=f"{path}:{aside.key}" if aside.key else str(path),
         x=plain_array(get(x), f"{x} in {path}"),
         test=None if test is None else plain_array(get(test), f"{test} in {path}"),
         labels=None if y is None else plain_array(get(y), f"{y} in {path}", text=True),
         test_labels=None if test is None or test_y is None else plain_array(get(test_y), test_y, text=True),
         note=f"ignored: {', '.join(ignored)}" if ignored else "",
     )
+    if aside.needed:
+        put_aside(stored, aside, lambda name: one_each(get(name), len(stored.x), f"{name} in {path}"))
+    return stored
+
+
+def put_aside(stored: Stored, aside: Aside, get: Callable[[str], np.ndarray]) -> None:
+    """Writes what each row is for, and its group, into `stored`."""
+    stored.split = None if aside.split is None else get(aside.split)
+    stored.group = None if aside.group is None else get(aside.group)
 
 
 def txt(path: Path, label: str | None) -> Stored:
@@ -113,7 +151,9 @@ def only(path: Path, keys: list[str]) -> str:
     """The single key there is."""
     if len(keys) != 1:
         held = ", ".join(sorted(keys)) or "none"
-        raise UserError(f"{path} must hold one array, or name its data x or x_train; it has {held}.")
+        raise UserError(
+            f"{path} must hold one array, name its data x or x_train, or be asked for one as {path.name}:NAME; it has {held}."
+        )
     return keys[0]
 
 
@@ -126,37 +166,46 @@ def refuse_label(path: Path, label: str | None, what: str) -> None:
 # --- tables -------------------------------------------------------------------------------------------------
 
 
-def csv_file(path: Path, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
+def csv_file(path: Path, label: str | None, drop: Drop = None, factors: Drop = None, aside: Aside = NOTHING) -> Stored:
     """A text table with commas, semicolons or tabs, with or without a line of names; empty cells are missing values."""
     form = layout_of(path)
     with reading(path, "a table of comma-separated values"):
         table, spelled = typed_table(path, form)
-    stored = from_arrow(path, table, label, drop, factors)
+    stored = from_arrow(path, table, label, drop, factors, aside)
     if spelled:
         stored.note = f"{', '.join(map(repr, sorted(spelled)))} among numbers read as missing"
     return stored
 
 
-def parquet(path: Path, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
+def parquet(path: Path, label: str | None, drop: Drop = None, factors: Drop = None, aside: Aside = NOTHING) -> Stored:
     """A parquet table; nulls are missing values."""
     with reading(path, "a parquet table"):
         import pyarrow.parquet
 
         table = pyarrow.parquet.ParquetFile(path).read()
-    return from_arrow(path, table, label, drop, factors)
+    return from_arrow(path, table, label, drop, factors, aside)
 
 
-def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None, factors: Drop = None) -> Stored:
+def from_arrow(
+    path: Path,
+    table: Any,
+    label: str | None,
+    drop: Drop = None,
+    factors: Drop = None,
+    aside: Aside = NOTHING,
+) -> Stored:
     """Columns to rows: the label apart and without gaps, the others as numbers or as codes of their texts.
 
     drop     columns that are no data; the Stored says which of them there were.
     factors  columns that say what made each row, whether they are data or not.
+    aside    columns that say what each row is for, and its group, which are no data.
     """
     names = list(table.column_names)
     if not table.num_rows:
         raise UserError(f"{path} is empty: it has columns but no rows; give at least 2 rows.")
     made_by = names_in(factors, names)
-    for wanted in (*made_by, *([label] if label is not None else [])):
+    apart = [name for name in (aside.split, aside.group) if name is not None]
+    for wanted in (*made_by, *([label] if label is not None else []), *(apart if aside.needed else [])):
         if wanted not in names:
             raise UserError(f"{path} has no column {wanted!r}; it has {', '.join(map(repr, names[:20]))}.")
     twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
@@ -167,9 +216,14 @@ def from_arrow(path: Path, table: Any, label: str | None, drop: Drop = None, fac
         raise UserError(
             f"The column {label!r} of {path} is the label and cannot be dropped; take it out of one of the two."
         )
-    columns = {name: column(table.column(i)) for i, name in enumerate(names) if name not in left_out}
-    y = None if label is None else complete_labels(path, label, columns.pop(label))
+    columns = {
+        name: column(table.column(i)) for i, name in enumerate(names) if name not in left_out and name not in apart
+    }
+    y = None if label is None else complete_labels(path, label, column(table.column(label)))
+    columns.pop(str(label), None)
     stored = Stored(name=path.name, source=str(path), labels=y, dropped=left_out, **stack_columns(columns, str(path)))
+    if aside.needed:
+        put_aside(stored, aside, lambda name: complete_labels(path, name, column(table.column(name))))
     with_factors(stored, {name: complete_labels(path, name, column(table.column(name))) for name in made_by})
     return stored
 
@@ -193,16 +247,11 @@ def column(values: Any) -> np.ndarray:
     return np.array([*values.to_pylist(), None], dtype=object)[:-1]  # the None keeps lists from becoming axes
 
 
-TABLES: Mapping[str, Callable[[Path, str | None, Drop, Drop], Stored]] = {
+TABLES: Mapping[str, Callable[[Path, str | None, Drop, Drop, Aside], Stored]] = {
     ".csv": csv_file,
     ".tsv": csv_file,
     ".parquet": parquet,
 }
-ARRAYS: Mapping[str, Callable[[Path, str | None], Stored]] = {
-    ".npy": npy,
-    ".npz": npz,
-    ".h5": h5,
-    ".hdf5": h5,
-    ".txt": txt,
-}
+ARCHIVES: Mapping[str, Callable[[Path, str | None, Aside], Stored]] = {".npz": npz, ".h5": h5, ".hdf5": h5}
+ARRAYS: Mapping[str, Callable[[Path, str | None], Stored]] = {".npy": npy, ".txt": txt}
 READERS = (".npy", ".npz", *TABLES, ".h5", ".hdf5", ".txt")

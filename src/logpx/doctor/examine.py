@@ -198,13 +198,14 @@ def _sigma(likelihood: torch.nn.Module) -> tuple[float | None, bool]:
 
 
 def _squared_error(run: Run, split: Split, rows: int, seed: int) -> float:
-    """E (x - E[x|z])^2 per number of x, z ~ q(z|x)."""
+    """E (x - E[x|z])^2 per number of x, in the unit of sigma, z ~ q(z|x)."""
     model = run.model
     with at_rest(model, seed):
         batch = placed(batch_of(split, slice(0, rows)), model)
         mean = model.draw(batch).px.mean[0]
         seen = batch.observed if batch.observed is not None else torch.ones_like(batch.x, dtype=torch.bool)
-        return (batch.x - mean).square()[seen].mean().item()
+        unit: Any = model.likelihood.scale if getattr(model.likelihood, "standard", None) else 1.0  # that of sigma
+        return ((batch.x - mean) / unit).square()[seen].mean().item()
 
 
 def _is_density(run: Run, split: Split) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 from logpx.data import Data
 from logpx.errors import UserError
 from logpx.exact import ppca
+from logpx.networks import Standardised
 
 ROWS, SIDE = 20_000, 4096  # rows looked at; more dimensions than this are seen through the rows' inner products,
 FEW = 2000  # of so many rows
@@ -79,7 +80,8 @@ def forecast(data: Data) -> Forecast:
         raise UserError(
             "These rows have missing values, so they have no covariance: fill them (logpx impute) or drop them."
         )
-    x = data.train.x(slice(0, ROWS), torch.Generator().manual_seed(0)).flatten(1)
+    x = data.train.x(slice(0, ROWS), torch.Generator().manual_seed(0))
+    x = (Standardised(spec.shape, spec.standard)(x) if spec.standard else x).flatten(1)
     return _forecast(x, gaussian=spec.kind == "real")
 
 

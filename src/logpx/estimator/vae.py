@@ -45,6 +45,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     epochs, batch_size, learning_rate, schedule, optimizer, clip, average, encoder_decay, patience
                    of `logpx.train.Training`; None leaves the recipe's own.
     held_out       fraction or number of the rows that choose the best epoch and are not trained on; 0 for none.
+    standardise    whether the model works in units of the columns' standard deviations; X, log p(x) and all else keep theirs.
     samples        k of L_k in `score_samples`.
     random_state   an integer gives the same model each time; torch's own random state is left alone.
     device, precision
@@ -53,9 +54,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     verbose        whether the training shows its progress.
 
     After `fit`: `model_` (five parts, a torch module), `run_` (the epochs and their losses), `n_iter_` (how many epochs),
-    `n_features_in_`, `feature_names_in_`. X is used as it is, in its own units: put a scaler before it in a Pipeline where
-    the columns differ in scale. nan is a value that was not observed, wherever the recipe can do without it. A pickle holds the
-    settings, and the weights in the format of a run's files: no object of torch.
+    `n_features_in_`, `feature_names_in_`. X is used as it is, in its own units: where the columns differ in scale, say
+    `standardise` (or put a scaler before it in a Pipeline: log p is then that of what the scaler makes). nan is a value that
+    was not observed, wherever the recipe can do without it. A pickle holds the settings, and the weights in the format of a
+    run's files: no object of torch.
 
     Raises UserError, a ValueError of one sentence, for a recipe, option or rows that do not fit.
     """
@@ -79,6 +81,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         encoder_decay: float | None = None,
         patience: int | None = None,
         held_out: float | int = 0.1,
+        standardise: bool = False,
         samples: int = 100,
         random_state: Any = None,
         device: str = "auto",
@@ -101,6 +104,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.encoder_decay = encoder_decay
         self.patience = patience
         self.held_out = held_out
+        self.standardise = standardise
         self.samples = samples
         self.random_state = random_state
         self.device = device
@@ -153,6 +157,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         kind: Any = row.kind if self.kind == "auto" else self.kind
         asked: dict[str, Any] = {"columns": self.columns, "held_out": _plain(held_out), "test": 0}
         asked["context"] = self._conditions(y)
+        asked["standardise"] = bool(self.standardise)
         data = from_array(x, name="X", kind=kind, protocol="as-is", seed=seed, **asked)
         self._frame = table.frame_of(X) if is_frame(X) else None
         self.seed_ = seed

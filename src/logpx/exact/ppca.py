@@ -327,7 +327,7 @@ def read(decoder: nn.Module, likelihood: nn.Module) -> PPCA:
 
 
 def _linear_gaussian(decoder: nn.Module, likelihood: nn.Module) -> tuple[MLP, Gaussian]:
-    if not isinstance(likelihood, Gaussian) or likelihood.sigma == "pixel":
+    if not isinstance(likelihood, Gaussian) or likelihood.sigma == "pixel" or likelihood.standard:
         raise UserError("The exact p(x) needs a Gaussian likelihood with one sigma: a number, 'shared' or 'optimal'.")
     return linear_decoder(decoder), likelihood
 

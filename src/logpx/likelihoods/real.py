@@ -12,6 +12,7 @@ from torch.distributions import Laplace as LaplaceLaw
 from logpx.distributions import Normals
 from logpx.distributions import StudentT as StudentTLaw
 from logpx.errors import UserError
+from logpx.networks.table import Standard
 
 Shape = tuple[int, ...]
 Sigma = float | Literal["shared", "pixel", "optimal"]
@@ -21,15 +22,18 @@ class _LocationScale(nn.Module):
     """A law of (x - m)/sigma, m the decoder's output.
 
     sigma: a number, fixed; "shared", one parameter learned by gradient; "pixel", emitted by the decoder for each data
-    element.
+    element. standard: where the data lie; m and sigma are then in units of each element's standard deviation, and the law is
+    that of x as it is, of location mean + scale m and scale `scale` sigma: -sum_i log scale_i is part of log p(x|z).
     """
 
     support = constraints.real
     law: Callable[..., Distribution]
     all_of: Callable[..., Distribution] = Independent
     log_sigma: Tensor
+    mean: Tensor
+    scale: Tensor
 
-    def __init__(self, shape: Shape, sigma: Sigma = "shared") -> None:
+    def __init__(self, shape: Shape, sigma: Sigma = "shared", standard: Standard | None = None) -> None:
         super().__init__()
         if not isinstance(sigma, str) and not (math.isfinite(sigma) and sigma > 0):
             raise UserError(f"sigma is {sigma}: give a positive number, 'shared', 'pixel' or 'optimal'.")
@@ -40,9 +44,15 @@ class _LocationScale(nn.Module):
         if sigma in ("shared", "optimal"):
             self.log_sigma = nn.Parameter(torch.tensor(0.0))
         self.moves_itself = ("log_sigma",) if sigma == "optimal" else ()
+        self.standard = standard
+        if standard:
+            for name, value in zip(("mean", "scale"), standard.tensors(shape), strict=True):
+                self.register_buffer(name, value, persistent=False)
 
     def forward(self, h: Tensor) -> Distribution:
         m, sigma = self._mean_and_sigma(h)
+        if self.standard:
+            m, sigma = self.mean + self.scale * m, self.scale * sigma
         return self.all_of(self._law(m, sigma), len(self.shape), validate_args=False)
 
     def _law(self, m: Tensor, sigma: Tensor) -> Distribution:
@@ -110,8 +120,14 @@ class StudentT(_LocationScale):
 
     law = StudentTLaw
 
-    def __init__(self, shape: Shape, sigma: Sigma = "shared", freedom: float | None = None) -> None:
-        super().__init__(shape, sigma)
+    def __init__(
+        self,
+        shape: Shape,
+        sigma: Sigma = "shared",
+        freedom: float | None = None,
+        standard: Standard | None = None,
+    ) -> None:
+        super().__init__(shape, sigma, standard)
         if freedom is not None and not (math.isfinite(freedom) and freedom > 1):
             raise UserError(f"freedom is {freedom}: Student's t needs a number above 1, below which it has no mean.")
         self.freedom = freedom

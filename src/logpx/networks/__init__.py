@@ -5,6 +5,7 @@ from logpx.networks.codes import Coded, Dictionary, TopK
 from logpx.networks.curved import Ambient, Curvature, Curvatures, Geodesic
 from logpx.networks.masked import MADE, GatedPixelCNN, MaskedLinear, picture
 from logpx.networks.noise import Corrupted, GaussianNoise, Masking, SaltAndPepper
+from logpx.networks.own import Own, Sizes, calm, named
 from logpx.networks.plain import MLP, Activation, ConvDecoder, ConvEncoder, Nothing, Shape, flat, halved, layers
 from logpx.networks.sequence import (
     AtEveryPlace,
@@ -13,7 +14,16 @@ from logpx.networks.sequence import (
     TransformerDecoder,
     TransformerEncoder,
 )
-from logpx.networks.table import LevelFeatures, OneHotFeatures, Seeing, Spread, TableFeatures, behind_features
+from logpx.networks.table import (
+    LevelFeatures,
+    OneHotFeatures,
+    Seeing,
+    Spread,
+    Standard,
+    Standardised,
+    TableFeatures,
+    behind_features,
+)
 from logpx.networks.transport import Operators
 
 __all__ = [
@@ -43,18 +53,24 @@ __all__ = [
     "Nothing",
     "OneHotFeatures",
     "Operators",
+    "Own",
     "SaltAndPepper",
     "Seeing",
     "Shape",
+    "Sizes",
     "Spread",
+    "Standard",
+    "Standardised",
     "Summed",
     "TableFeatures",
     "TopK",
     "TransformerDecoder",
     "TransformerEncoder",
     "behind_features",
+    "calm",
     "flat",
     "halved",
     "layers",
+    "named",
     "picture",
 ]

@@ -6,7 +6,7 @@ inputs at any scale of the data. All take any number of leading axes.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,35 @@ class Column(Protocol):
     def mean(self) -> float: ...
     @property
     def scale(self) -> float: ...
+
+
+class Standard(NamedTuple):
+    """Where real data lie: mean and standard deviation of each column of a table, or of each channel of pictures."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def tensors(self, shape: Shape) -> tuple[Tensor, Tensor]:
+        """Both for every element of a row of this shape."""
+        mean, scale = (torch.tensor(n).reshape(-1, *[1] * (len(shape) - 1)).expand(shape).clone() for n in self)
+        return mean, scale
+
+
+class Standardised(nn.Module):
+    """(x - mean)/scale; a missing value (nan) is 0, the mean. The numbers are no weights: whoever builds it gives them."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: Shape, standard: Standard) -> None:
+        super().__init__()
+        self.outputs = shape
+        for name, value in zip(("mean", "scale"), standard.tensors(shape), strict=True):
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = x.isnan()
+        return ((x.masked_fill(missing, 0) - self.mean) / self.scale).masked_fill(missing, 0)
 
 
 class TableFeatures(nn.Module):

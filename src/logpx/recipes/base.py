@@ -6,11 +6,11 @@ command line too, and its docstring's first line is its title and reference.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import torch
 from pydantic import ConfigDict, ValidationError, validate_call
@@ -20,12 +20,14 @@ from logpx import likelihoods, networks, objectives, posteriors, priors
 from logpx.data import Column, Data, Kind, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
+from logpx.recipes.own import OwnNetworks, allowed, check_same, own_networks
 from logpx.recipes.types import Positive
 from logpx.train import Method, Run
 from logpx.train.engine import dtype_of
 from logpx.train.run import Folder
 
-Network = Literal["mlp", "conv"]
+Plain = Literal["mlp", "conv"]
+Network = Plain | OwnNetworks
 Sigma = Positive | Literal["shared", "pixel", "optimal"]
 Activation = Literal["relu", "tanh"]
 
@@ -33,7 +35,7 @@ Activation = Literal["relu", "tanh"]
 MEANINGS = {
     "latent": "dimensions of z",
     "hidden": "widths of the encoder's layers, mirrored in the decoder",
-    "network": "mlp, or conv for images",
+    "network": "mlp, conv for images, or networks of your own: module:function",
     "activation": "between the layers",
     "likelihood": "p(x|z); auto is bernoulli for binary data, continuous_bernoulli for grey, gaussian for real, logistic for "
     "integer pixels, negative_binomial for counts, categorical for codes, and table, one for each column, for mixed ones",
@@ -99,7 +101,8 @@ def recipe(
     """Enters a function into the table, checks its options when called, and seeds the initial weights.
 
     The decorated function takes a Data, a Spec or an array, its own options, and `seed`. An option `rows` left at None is
-    the number of training rows, where the data are given: the options that a run keeps then hold it.
+    the number of training rows, where the data are given: the options that a run keeps then hold it. An option `network` may
+    stand for networks of one's own (see `recipes.own`): those options then hold its name and the checksum of its source.
     """
     if function is None:
         return partial(recipe, conditional=conditional, kind=kind)
@@ -107,11 +110,14 @@ def recipe(
     title, reference = _headline(function)
 
     @wraps(function)
-    def build(data: Any, *, seed: int = 0, **options: Any) -> Method:
+    def build(data: Any, *, seed: int = 0, network_sha256: str | None = None, **options: Any) -> Method:
         data = data if isinstance(data, Data | Spec) else from_array(data, kind=kind)
         given = {name: p.default for name, p in RECIPES[function.__name__].options.items()} | options
         if isinstance(data, Data) and given.get("rows", 0) is None:
             given["rows"] = options["rows"] = len(data.train)
+        if "network" in options and "network" in RECIPES[function.__name__].options:
+            options["network"] = own_networks(options["network"], get_args(Plain))
+            given |= _kept(options["network"], network_sha256)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
@@ -122,6 +128,14 @@ def recipe(
 
     RECIPES[function.__name__] = Recipe(function.__name__, title, reference, build, function, conditional, kind)
     return build
+
+
+def _kept(network: Network, before: str | None) -> dict[str, Any]:
+    """What a run keeps of its networks; says where the source has changed since `before`."""
+    if not isinstance(network, OwnNetworks):
+        return {"network": network}
+    check_same(network, before)
+    return {"network": network.name} | ({"network_sha256": network.sha256} if network.sha256 else {})
 
 
 def _headline(function: Callable[..., Method]) -> tuple[str, str]:
@@ -171,22 +185,33 @@ def assemble(
     """The five parts around a posterior family and a prior: the posterior says what the networks must emit and take."""
     law = likelihood if isinstance(likelihood, nn.Module) else choose_likelihood(spec, likelihood, sigma)
     seen = features(spec)
-    inputs, numbers, pixels = seen.outputs if seen else spec.shape, (posterior.size,), (law.size, *spec.shape)
-    dim, common = (posterior.dim,), {"context": spec.context, "activation": ACTIVATIONS[activation]}
-    if network == "conv":
-        if len(spec.shape) != 3:
-            raise UserError(f"network 'conv' needs images (C, H, W); these data have shape {spec.shape}: take 'mlp'.")
-        encoder: nn.Module = networks.ConvEncoder(inputs, numbers, hidden=hidden, **common)  # type: ignore[arg-type]
-        decoder: nn.Module = networks.ConvDecoder(dim, pixels, hidden=hidden[::-1], **common)  # type: ignore[arg-type]
-    elif isinstance(law, likelihoods.Table):
-        encoder = networks.MLP(inputs, hidden, numbers, **common)  # type: ignore[arg-type]
-        row = networks.MLP(dim, hidden[::-1], (sum(law.widths),), **common)  # type: ignore[arg-type]
-        decoder = networks.Spread(row, law.widths)
-    else:
-        encoder = networks.MLP(inputs, hidden, numbers, **common)  # type: ignore[arg-type]
-        decoder = networks.MLP(dim, hidden[::-1], pixels, **common)  # type: ignore[arg-type]
+    inputs, pixels = seen.outputs if seen else spec.shape, (law.size, *spec.shape)
+    widths = law.widths if isinstance(law, likelihoods.Table) else ()
+    sizes = networks.Sizes(inputs, posterior.size, posterior.dim, (sum(widths),) if widths else pixels, spec.context)  # type: ignore[arg-type]
+    encoder, decoder = _networks(sizes, spec.shape, network, hidden, ACTIVATIONS[activation])
     encoder = networks.Seeing(seen, encoder) if seen else encoder
+    decoder = networks.Spread(decoder, widths) if widths else decoder
     return VAE(encoder=encoder, posterior=posterior, prior=prior, decoder=decoder, likelihood=law)
+
+
+def _networks(
+    sizes: networks.Sizes,
+    shape: networks.Shape,
+    network: Network,
+    hidden: tuple[int, ...],
+    activation: networks.Activation,
+) -> tuple[nn.Module, nn.Module]:
+    """Encoder and decoder of these sizes for data of this shape."""
+    if isinstance(network, OwnNetworks):
+        return network(sizes)
+    numbers, dim, common = (sizes.q,), (sizes.z,), {"context": sizes.context, "activation": activation}
+    if network == "conv":
+        if len(shape) != 3:
+            raise UserError(f"network 'conv' needs images (C, H, W); these data have shape {shape}: take 'mlp'.")
+        encoder = networks.ConvEncoder(sizes.x, numbers, hidden=hidden, **common)  # type: ignore[arg-type]
+        return encoder, networks.ConvDecoder(dim, sizes.px, hidden=hidden[::-1], **common)  # type: ignore[arg-type]
+    plain = networks.MLP(sizes.x, hidden, numbers, **common)  # type: ignore[arg-type]
+    return plain, networks.MLP(dim, hidden[::-1], sizes.px, **common)  # type: ignore[arg-type]
 
 
 def normal_vae(spec: Spec, latent: int, **parts: Any) -> VAE:
@@ -216,6 +241,8 @@ def features(spec: Spec) -> nn.Module | None:
     """What an encoder sees in the place of data that are not just real numbers; None where it sees them as they are."""
     if spec.kind == "mixed" and spec.columns:
         return networks.TableFeatures(spec.columns)
+    if spec.standard:
+        return networks.Standardised(spec.shape, spec.standard)
     if spec.kind == "categorical" and spec.levels:
         return networks.OneHotFeatures(spec.shape, spec.levels)
     return networks.LevelFeatures(spec.shape, spec.levels) if spec.kind == "integer" else None
@@ -239,13 +266,19 @@ def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
             "where the recipe has no choice, another recipe."
         )
     law = likelihoods.LIKELIHOODS[name]
-    known = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
+    known: dict[str, Any] = {"shape": spec.shape, "levels": spec.levels, "columns": spec.columns, "sigma": sigma}
+    known |= {"standard": spec.standard}
     given = {option: known[option] for option in inspect.signature(law).parameters if option in known}
     if sigma != "shared" and "sigma" not in given:
         having = [n for n, other in likelihoods.LIKELIHOODS.items() if "sigma" in inspect.signature(other).parameters]
         raise UserError(
             f"sigma is {sigma}, and only {', '.join(having)} have one: choose one of them, or leave sigma out."
         )
+    if spec.standard and "standard" not in given:
+        having = [
+            n for n, other in likelihoods.LIKELIHOODS.items() if "standard" in inspect.signature(other).parameters
+        ]
+        raise UserError(f"The likelihood {name} is no law of standardised numbers: choose one of {', '.join(having)}.")
     if given.get("levels", 1) is None:
         raise UserError(
             f"The likelihood {name} needs levels: pixels (--protocol integer) or codes (--kind categorical)."
@@ -258,11 +291,13 @@ def choose_likelihood(spec: Spec, name: str, sigma: Sigma) -> nn.Module:
 # --- opening a run again ---------------------------------------------------------------------------------------------
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, *, network: Any = None) -> Run:
     """A run from its folder: the recipe is called again with the kept options and filled with the kept weights.
 
-    The model is in evaluation mode. Nothing is unpickled. Raises UserError for a folder that is no run, is damaged, or
-    was made without a recipe.
+    network  what a run that was trained with networks of one's own needs: their function, its name, or a pair of modules.
+
+    The model is in evaluation mode. Nothing is unpickled, and no code is run but what `network`, or the environment variable
+    LOGPX_NETWORK, names. Raises UserError for a folder that is no run, is damaged, or was made without a recipe.
     """
     folder = Folder.existing(path)
     info = folder.read_info()
@@ -270,21 +305,31 @@ def load_run(path: str | Path) -> Run:
         raise UserError(
             f"{path} was trained from hand-made parts: build them again and call Folder(path).load_weights(model)."
         )
-    method = rebuild(info)
+    method = rebuild(info, network, folder.path)
     method.model.to(dtype=dtype_of(info["settings"].get("precision")))
     epoch = folder.load_weights(method.model)
     method.model.eval()
     return Run(method, info, folder.read_rows(), epoch, folder.path, folder.second.read_rows())
 
 
-def rebuild(info: dict[str, Any]) -> Method:
-    """The method that run.json describes, with fresh weights."""
+def rebuild(info: dict[str, Any], network: Any = None, folder: Path | None = None) -> Method:
+    """The method that run.json describes, with fresh weights; `network` as in `load_run`."""
     try:
         data, options = info["data"], dict(info["options"])
+        if has_own_networks(options):
+            options["network"] = allowed(options["network"], network, folder)
+        elif network is not None:
+            raise UserError("This run has no networks of its user's own: leave network out.")
         columns = data.get("column_kinds") and tuple(Column(*column) for column in data["column_kinds"])
-        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"], data.get("context", 0), columns)
+        standard = data.get("standard") and networks.Standard(*map(tuple, data["standard"]))
+        spec = Spec(tuple(data["shape"]), data["kind"], data["levels"], data.get("context", 0), columns, standard)
         return find(info["recipe"]).build(spec, **options)
     except UserError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"run.json does not describe its data and options ({error!r}): the file is damaged.") from None
+
+
+def has_own_networks(options: Mapping[str, Any]) -> bool:
+    """Whether a run's kept options stand for networks of its user's own."""
+    return options.get("network", "mlp") not in get_args(Plain)

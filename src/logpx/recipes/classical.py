@@ -1,6 +1,6 @@
 """Models whose evidence is exact (floor 7): probabilistic PCA, factor analysis and the linear VAE, oracles and methods."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from math import prod
 from typing import Literal
@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from logpx import exact, objectives
+from logpx import exact, networks, objectives
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
@@ -27,7 +27,8 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
 
     x = W z + mu + e,  z ~ N(0, I),  e ~ N(0, s^2 I);  the maximum of log p(x) from the eigenvectors, or by EM.
 
-    As a VAE it has the exact posterior, so every bound on it is tight.
+    As a VAE it has the exact posterior, so every bound on it is tight. Of standardised columns it is, in the units of the file,
+    a factor analysis whose noise is s times each column's standard deviation.
 
     When: always, first: it takes seconds, log p(x) is exact, and it is the baseline that a VAE on the same rows has to
     beat. Not for binary pixels, counts or clouds that bend, for it is one normal law; with columns of different units take
@@ -38,9 +39,10 @@ def ppca(data: Spec, *, latent: PositiveInt = 2, solution: Solution = "closed fo
     """
     _check(data, "Probabilistic PCA")
     _check_room(data, latent, "probabilistic PCA")
-    model = exact.ppca.build(data.shape, latent)
-    solve = partial(_closed_form, latent) if solution == "closed form" else partial(_em, latent)
+    model = (exact.factor_analysis if data.standard else exact.ppca).build(data.shape, latent)
+    steps = _closed_form if solution == "closed form" else _em
     epochs = 1 if solution == "closed form" else 1000
+    solve = partial(_solved, partial(steps, latent), data.standard)
     return Method(model, objectives.ELBO(kl="one sample"), Training(epochs=epochs), solve)
 
 
@@ -52,16 +54,33 @@ def _check(data: Spec, name: str) -> None:
         raise UserError(f"{name} takes numbers, and these data have categories: drop them.")
 
 
-def _closed_form(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
+Fits = Iterator[tuple[exact.ppca.PPCA, float]]  # the model after each iteration and its mean evidence
+
+
+def _closed_form(latent: int, x: Tensor) -> Fits:
     fitted = exact.ppca.closed_form(x, latent)
-    exact.ppca.write_into(model, fitted)
-    evidence = fitted.log_evidence(x).mean().item()
-    yield {"loss": -evidence, "elbo": evidence}
+    yield fitted, fitted.log_evidence(x).mean().item()
 
 
-def _em(latent: int, model: VAE, x: Tensor) -> Iterator[dict[str, float]]:
-    for fitted, evidence in exact.ppca.em(x, latent, iterations=10**9):  # the loop counts the epochs
-        exact.ppca.write_into(model, fitted)
+def _em(latent: int, x: Tensor) -> Fits:
+    return exact.ppca.em(x, latent, iterations=10**9)  # the loop counts the epochs
+
+
+def _solved(
+    steps: Callable[[Tensor], Fits], standard: networks.Standard | None, model: VAE, x: Tensor
+) -> Iterator[dict[str, float]]:
+    """The fits of x, or of y = (x - mean)/scale, as the model of x: log p(x) = log p(y) - sum_j log scale_j."""
+    if standard is None:
+        for fitted, evidence in steps(x):
+            exact.ppca.write_into(model, fitted)
+            yield {"loss": -evidence, "elbo": evidence}
+        return
+    mean, scale = (n.to(x.device).double().flatten() for n in standard.tensors(tuple(x.shape[1:])))
+    for fitted, evidence in steps((x.flatten(1).double() - mean) / scale):
+        W, mu, s2 = fitted
+        of_x = exact.factor_analysis.FactorAnalysis(scale[:, None] * W, mean + scale * mu, scale.square() * s2)
+        exact.factor_analysis.write_into(model, of_x)
+        evidence -= scale.log().sum().item()
         yield {"loss": -evidence, "elbo": evidence}
 
 
@@ -124,6 +143,10 @@ def linear_vae(
     elbo: analytic, without sampling noise, or sampled, as in any VAE
     """
     _check(data, "The linear VAE")
+    if data.standard:
+        raise UserError(
+            "The linear VAE has one sigma for all columns in their own units: take ppca of standardised ones."
+        )
     model = exact.linear_vae.build(data.shape, latent, sigma)
     objective = exact.linear_vae.AnalyticELBO() if elbo == "analytic" else objectives.ELBO()
     return Method(model, objective, Training())

@@ -169,6 +169,10 @@ def contractive(
     density: what is fitted to the codes after training: none, mixture (normal, full covariance) or flow
     components: of that mixture
     """
+    if data.standard:
+        raise UserError(
+            "The Jacobian of a code is by x as it is, not as it is standardised: rescale the file, or take ae."
+        )
     if data.kind in ("mixed", "categorical"):
         raise UserError(
             "The Jacobian of a code by a category does not exist: contractive takes columns of numbers only."

@@ -4,6 +4,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from logpx import likelihoods, objectives
 from logpx.data import Spec
+from logpx.errors import UserError
 from logpx.recipes.base import Network, Sigma, normal_vae, recipe
 from logpx.recipes.types import Positive
 from logpx.train import Method, Training
@@ -129,5 +130,7 @@ def geco(
     kappa: largest root-mean-square error per data element, in the unit of x
     rate: of the multiplier's logarithm per step and relative violation
     """
+    if data.standard:
+        raise UserError("kappa is an error in the units of the data: do not standardise them, or take constrained_vae.")
     model = normal_vae(data, latent, likelihood="gaussian", sigma=kappa, network=network, hidden=hidden)
     return Method(model, objectives.GECO(kappa, rate=rate), Training())

@@ -13,7 +13,7 @@ from logpx import likelihoods, posteriors, priors
 from logpx.data import Spec
 from logpx.errors import UserError
 from logpx.model import VAE
-from logpx.networks import Ambient, Curvature, Curvatures, Geodesic
+from logpx.networks import Ambient, Curvature, Curvatures, Geodesic, Own
 from logpx.recipes.base import Network, Sigma, assemble, elbo, recipe
 from logpx.recipes.types import Positive
 from logpx.train import Method, Training
@@ -51,8 +51,9 @@ def hyperspherical_vae(
     q, p = ON_THE_SPHERE[law](latent), priors.UniformSphere(latent)
     parts: dict[str, Any] = {"likelihood": likelihood, "sigma": sigma, "network": network, "hidden": hidden}
     model = assemble(data, posterior=q, prior=p, **parts)
-    with torch.no_grad():
-        _first_layer(model)[1].weight[:, : latent + 1] *= math.sqrt(latent + 1)
+    if not isinstance(model.decoder, Own):  # whoever brings networks starts them
+        with torch.no_grad():
+            _first_layer(model)[1].weight[:, : latent + 1] *= math.sqrt(latent + 1)
     return Method(model, elbo(warmup), Training(batch_size=64))
 
 
@@ -185,5 +186,13 @@ def _side_by_side(spaces: list[tuple[int, Curvature | None]]) -> list[tuple[int,
 
 
 def _first_layer(model: VAE) -> tuple[str, nn.Linear]:
-    """The decoder's first linear layer, which receives z and the context behind it, and its name in the decoder."""
+    """The decoder's first linear layer, which receives z and the context behind it, and its name in the decoder.
+
+    Raises UserError for a decoder of the user's own, whose first layer is nobody's to replace.
+    """
+    if isinstance(model.decoder, Own):
+        raise UserError(
+            "The first layer of the decoder belongs to the method here (in poincare_vae unless decoder is linear, and wherever "
+            "a space is curved in mixed_curvature_vae), so networks of your own do not fit: take mlp or conv."
+        )
     return next((name, m) for name, m in model.decoder.named_modules() if isinstance(m, nn.Linear))

@@ -8,7 +8,8 @@ from typing import Any
 
 from logpx.data import names as data_names
 from logpx.errors import UserError
-from logpx.recipes.base import RECIPES, rebuild
+from logpx.recipes.base import RECIPES, has_own_networks, rebuild
+from logpx.recipes.own import HANDED_OVER
 
 
 def command(info: dict[str, Any]) -> str | None:
@@ -17,7 +18,7 @@ def command(info: dict[str, Any]) -> str | None:
     source = str(data.get("source", ""))
     if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
         return None
-    if data.get("seed"):  # the split's seed: only Python can give it
+    if info["options"].get("network") == HANDED_OVER:
         return None
     protocol = data.get("protocol", "as-is")
     words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
@@ -39,16 +40,20 @@ def _asked(data: dict[str, Any]) -> dict[str, Any]:
         "columns": pairs or None,
         "context": asked.get("context"),
         "drop": asked.get("drop"),
+        **{name: asked.get(name) for name in ("standardise", "split", "group")},
+        "split_seed": data.get("seed") or None,
     }
 
 
 def _changed(info: dict[str, Any]) -> dict[str, Any]:
     """Options, training and settings that are not the recipe's own."""
     options = {n: p.default for n, p in RECIPES[info["recipe"]].options.items()}
+    kept = {n: v for n, v in info["options"].items() if n != "network_sha256"}
     defaults = {"seed": 0, "device": None, "precision": "float32", "compile": "auto", "save_every": 1}
     with contextlib.suppress(UserError):
-        defaults |= asdict(rebuild(info).training)
-    given = {**info["options"], **info.get("training", {}), **info.get("settings", {}), "device": None}
+        plain = kept | ({"network": "mlp"} if has_own_networks(kept) else {})  # nobody's code runs for the settings
+        defaults |= asdict(rebuild(info | {"options": plain}).training)
+    given = {**kept, **info.get("training", {}), **info.get("settings", {}), "device": None}
     defaults |= options
     return {n: v for n, v in given.items() if _word(v) != _word(defaults.get(n))}
 

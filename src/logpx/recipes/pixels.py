@@ -124,6 +124,8 @@ def pixel_vae(
 
 def _conditional(data: Spec, name: str, sigma: Sigma, recipe: str) -> Any:
     """The law of one element; UserError where elements have no law in common, or a score in its place."""
+    if data.standard:
+        raise UserError(f"{recipe} reads elements as they are and standardises none: rescale the file, or take vae.")
     law = choose_likelihood(data, name, sigma)
     if isinstance(law, likelihoods.Table):
         raise UserError(f"{recipe} gives all elements laws of one kind, and these columns are of several: take vae.")

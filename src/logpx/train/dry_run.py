@@ -8,6 +8,7 @@ from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.likelihoods import check_support
 from logpx.model import Batch
+from logpx.networks import calm, named
 from logpx.train.method import Method
 
 
@@ -37,7 +38,8 @@ def dry_run(method: Method, data: Data, *, rows: bool = True) -> str:
 
 
 def _first_rows(split: Split, n: int) -> Batch:
-    return split.batch(slice(0, n), torch.Generator(split.rows[:1].device).manual_seed(0))
+    batch = split.batch(slice(0, n), torch.Generator(split.rows[:1].device).manual_seed(0))
+    return batch.map(torch.clone)  # whatever a network of the user's own writes into, it is not the data
 
 
 def _check_support(method: Method, split: Split) -> None:
@@ -50,9 +52,10 @@ def _check_shapes(method: Method, batch: Batch) -> None:
     """Encoder -> family -> decoder -> likelihood, each with the sizes the next one declares."""
     model, (n, *shape) = method.model, batch.x.shape
     try:
-        params = model.emit(batch)
+        params = calm(model.encoder, lambda: model.emit(batch), batch.x)
     except RuntimeError as error:
-        raise UserError(f"The encoder does not take data of shape {tuple(shape)}: {_first_line(error)}.") from None
+        encoder = named(model.encoder, "the encoder").removeprefix("the ")
+        raise UserError(f"The {encoder} does not take data of shape {tuple(shape)}: {_first_line(error)}.") from error
     size = getattr(model.posterior, "size", None)
     if size is not None and params.shape != (n, size):
         raise UserError(
@@ -61,12 +64,14 @@ def _check_shapes(method: Method, batch: Batch) -> None:
     q = model.posterior(params)
     if model.has_evidence and model.prior is not None:
         check_same_space(q, model.prior(batch.context))
+    z = q.sample((1,))
     try:
-        h = model.emit_from(q.sample((1,)), batch.context)
+        h = calm(model.decoder, lambda: model.emit_from(z, batch.context), z)
     except RuntimeError as error:
+        decoder = named(model.decoder, "the decoder").removeprefix("the ")
         raise UserError(
-            f"The decoder does not take latents of shape {tuple(q.event_shape)}: {_first_line(error)}."
-        ) from None
+            f"The {decoder} does not take latents of shape {tuple(q.event_shape)}: {_first_line(error)}."
+        ) from error
     wanted = (1, n, getattr(model.likelihood, "size", 1), *shape)
     if h.shape != wanted:
         raise UserError(
