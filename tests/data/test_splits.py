@@ -165,6 +165,7 @@ def test_the_seed_of_the_split_has_a_flag(tmp_path, monkeypatch):
         ("t.csv --group nothing", "has no column 'nothing'"),
         ("t.csv --split part --test 5", "leave out --test 5"),
         ("t.csv --split gaps", "has a missing value at row 0"),
+        ("t.csv --group part --context part", "Column 'part' parts the rows, so it cannot be the context too"),
         ("digits --split part", "--split part names a column, and digits has none"),
         ("x.npy --group part", "names a column, and x.npy has none"),
     ],

@@ -56,6 +56,10 @@ def build(
     check_observed(stored, facts, train)
     known = stored.names if stored.x.ndim == 2 else ()
     kinds, given = kinds_in(columns, known), names_in(context, (*known, label or LABEL))
+    if twice := next((name for name in (split, group) if name in given), None):
+        raise UserError(
+            f"Column {twice!r} parts the rows, so it cannot be the context too; copy it under another name."
+        )
     labels, test_labels, classes = name_labels(stored)
     table = sorted_out(stored, facts, kind, kinds, given, label, train)
     if table.by_label:
