@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from test_law_recipes import small, toy
 
 from logpx.evaluate import evidence_alone
 from logpx.export import PARTS, Decoder, Encoder, Scorer
@@ -10,12 +9,13 @@ from logpx.export.program import program_of
 from logpx.model import VAE, Batch
 from logpx.recipes import RECIPES
 from logpx.train import fit
+from test_law_recipes import small, toy
 
 NO_CODE, NO_MEAN, NO_SCORE = "no latent", "no E[x|z]", "no density"
 POINTS = ("ae", "denoising", "sparse", "contractive", "linear_ae", "wae_mmd", "wae_gan", "aae")  # q(z|x) is a point
 #: all that a recipe has not, and why; every other part and output of every recipe can be had
 LACKS: dict[str, dict[str, str]] = {
-    **dict.fromkeys(POINTS, {"l1": NO_SCORE}),
+    **{name: {"l1": NO_SCORE} for name in POINTS},
     "vaells": {"l1": NO_SCORE},
     "made": {"encoder": NO_CODE, "decoder": NO_MEAN, "reconstruction": NO_CODE},
     "pixelcnn": {"encoder": NO_CODE, "decoder": NO_MEAN, "reconstruction": NO_CODE},
@@ -58,7 +58,7 @@ def test_what_a_recipe_lacks_is_in_the_table_with_its_reason(name):
 
 def kinds(name: str, *parts: str) -> tuple:
     model = small(name, toy(name)).model
-    return tuple(type(getattr(model, part)).__name__ for part in parts) + (RECIPES[name].conditional,)
+    return (*(type(getattr(model, part)).__name__ for part in parts), RECIPES[name].conditional)
 
 
 def first_of_each(*parts: str, without: str = "") -> list[str]:

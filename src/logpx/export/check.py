@@ -11,6 +11,7 @@ from logpx.distributions.spaces import centres
 from logpx.errors import UserError
 from logpx.evaluate import at_rest, evidence_alone
 from logpx.export.parts import Part, Scorer
+from logpx.export.program import reason
 from logpx.model import VAE, Batch
 
 SOUGHT = 256  # rows among which whole ones are sought
@@ -75,12 +76,15 @@ def _score(model: VAE, name: str, batch: Batch, seed: int) -> Tensor:
 
 
 def opened_onnx(path: Path, names: list[str]) -> Opened:
-    """The file in onnxruntime, on the CPU."""
+    """The file in onnxruntime, on the CPU; UserError where that lacks an operation for a type of number."""
     try:
         import onnxruntime
     except ImportError:
         raise UserError("Checking what was exported needs onnxruntime: pip install 'logpx[export]'.") from None
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own kinds, all private
+        raise UserError(f"onnxruntime cannot run this part ({reason(error)}): export it with --format torch.") from None
 
     def run(*given: Tensor) -> list[Tensor]:
         inputs: dict[str, Any] = {name: t.numpy() for name, t in zip(names, given, strict=True)}

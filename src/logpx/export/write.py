@@ -129,6 +129,7 @@ def _written(
         except UserError as error:
             if asked:
                 raise
+            (folder / f"{name}{SUFFIX[format]}").unlink(missing_ok=True)
             left_out[name] = str(error)
     if not found:
         raise UserError(next(iter(left_out.values())))
