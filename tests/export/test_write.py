@@ -88,8 +88,11 @@ def test_an_export_is_replaced_only_when_asked_and_nothing_else_ever(exported, t
     with pytest.raises(UserError, match="--force"):
         write(run, data)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="no export"):
-        write(run, data, to=tmp_path, force=True)
+    for says in ("no export", "'mine.txt' besides an export"):
+        with pytest.raises(UserError, match=says):
+            write(run, data, to=tmp_path, force=True)
+        (tmp_path / "export.json").write_text("{}")
+    (tmp_path / "export.json").unlink()
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -116,6 +119,9 @@ def test_a_file_that_says_something_else_is_not_kept(table, tmp_path, monkeypatc
         write(run, data, to=tmp_path / "out", format="torch", parts=["decoder"])
     assert str(said.value).endswith(".")
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(check, "opened_torch", lambda path: lambda *given: [t / 0 * 0 for t in opened(path)(*given)])
+    with pytest.raises(UserError, match=r"x differs by nan"):
+        write(run, data, to=tmp_path / "out", format="torch", parts=["decoder"])
 
 
 def test_what_a_model_has_not_is_refused_where_it_is_asked_for_and_said_where_it_is_not(tmp_path):

@@ -23,7 +23,8 @@ class StudentT(torch.distributions.StudentT):
         Distribution.__init__(self, self.df.shape, validate_args=validate_args)
 
     def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "StudentT":
-        return StudentT(*(t.expand(batch_shape) for t in (self.df, self.loc, self.scale)), validate_args=False)
+        df, loc, scale = (t.expand(batch_shape) for t in (self.df, self.loc, self.scale))
+        return StudentT(df, loc, scale, validate_args=False)
 
     @property
     def mean(self) -> Tensor:

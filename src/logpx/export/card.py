@@ -49,7 +49,7 @@ def _files(about: Mapping[str, Any]) -> Iterator[str]:
     for name, part in about["parts"].items():
         yield from (f"- No `{output}` of the {name}: {reason}." for output, reason in part["lacks"].items())
     yield ""
-    yield "A difference is in units of the output's largest number, or of 1 where that is smaller; 0.0001 is tolerated."
+    yield "A difference is in units of the largest number that stands there in these rows, or of 1; 0.0001 is tolerated."
     yield "The same as JSON, with every column: `export.json`, and in each ONNX file under the metadata key `logpx`."
 
 
