@@ -79,7 +79,14 @@ class Decides(nn.Module):
         return z if bool(z.sum() > 0) else -z
 
 
-class Counts(nn.Module):
+class Draws(nn.Module):
+    """Another answer each time."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z + torch.randn_like(z)
+
+
+class Solves(nn.Module):
     """A graph with what ONNX has no operation for."""
 
     def forward(self, z: Tensor) -> Tensor:
@@ -87,7 +94,12 @@ class Counts(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "says"), [(Decides(), "one graph .*data-dependent"), (Counts(), "as ONNX .*svd.*--format torch")]
+    ("module", "says"),
+    [
+        (Decides(), "one graph .*data-dependent"),
+        (Draws(), "draws random numbers .*randn_like"),
+        (Solves(), "as ONNX .*svd.*--format torch"),
+    ],
 )
 def test_what_cannot_be_exported_is_said_in_a_sentence_with_the_reason(module, says, capfd):
     with pytest.raises(UserError, match=says) as said:
