@@ -23,7 +23,7 @@ LAWS: dict[str, tuple[Spec, dict[str, Any]]] = {
     "bernoulli": (Spec((6,), "binary"), {}),
     "continuous_bernoulli": (Spec((6,), "grey"), {}),
     "student_t": (Spec((6,), "real"), {"likelihood": "student_t"}),
-    "logistic": (Spec((1, 4, 4), "integer", 40), {}),
+    "logistic": (Spec((1, 4, 4), "integer", 10), {}),
     "categorical": (Spec((1, 4, 4), "categorical", 4), {"network": "conv"}),
 }
 
