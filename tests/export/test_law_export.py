@@ -1,8 +1,9 @@
 """Laws of the export that hold for every recipe of the table: what each has, and that a graph says what Python says."""
 
+from functools import cache
+
 import pytest
 import torch
-from test_law_recipes import small, toy
 
 from logpx.evaluate import evidence_alone
 from logpx.export import PARTS, Decoder, Encoder, Scorer
@@ -10,12 +11,13 @@ from logpx.export.program import program_of
 from logpx.model import VAE, Batch
 from logpx.recipes import RECIPES
 from logpx.train import fit
+from test_law_recipes import small, toy
 
 NO_CODE, NO_MEAN, NO_SCORE = "no latent", "no E[x|z]", "no density"
 POINTS = ("ae", "denoising", "sparse", "contractive", "linear_ae", "wae_mmd", "wae_gan", "aae")  # q(z|x) is a point
 #: all that a recipe has not, and why; every other part and output of every recipe can be had
 LACKS: dict[str, dict[str, str]] = {
-    **dict.fromkeys(POINTS, {"l1": NO_SCORE}),
+    **{name: {"l1": NO_SCORE} for name in POINTS},
     "vaells": {"l1": NO_SCORE},
     "made": {"encoder": NO_CODE, "decoder": NO_MEAN, "reconstruction": NO_CODE},
     "pixelcnn": {"encoder": NO_CODE, "decoder": NO_MEAN, "reconstruction": NO_CODE},
@@ -56,9 +58,10 @@ def test_what_a_recipe_lacks_is_in_the_table_with_its_reason(name):
         torch.testing.assert_close(outputs[score].double(), by_python, rtol=1e-5, atol=1e-5)
 
 
-def kinds(name: str, *parts: str) -> tuple:
+@cache
+def kinds(name: str) -> dict[str, str]:
     model = small(name, toy(name)).model
-    return tuple(type(getattr(model, part)).__name__ for part in parts) + (RECIPES[name].conditional,)
+    return {part: type(getattr(model, part)).__name__ for part in ("encoder", "posterior", "decoder", "likelihood")}
 
 
 def first_of_each(*parts: str, without: str = "") -> list[str]:
@@ -66,7 +69,7 @@ def first_of_each(*parts: str, without: str = "") -> list[str]:
     found: dict[tuple, str] = {}
     for name in RECIPES:
         if without not in LACKS.get(name, {}):
-            found.setdefault(kinds(name, *parts), name)
+            found.setdefault((RECIPES[name].conditional, *(kinds(name)[part] for part in parts)), name)
     return list(found.values())
 
 
@@ -95,9 +98,7 @@ def test_the_encoders_graph_is_python(name):
     assert_graph_is_python(Encoder(model_of(name)), batch.x, batch.context)
 
 
-@pytest.mark.parametrize(
-    "name", ["vae", "factor_analysis", "ae", "vamp_vae", "flow_vae", "vq_vae", "dvae", "made", "vaells"]
-)
+@pytest.mark.parametrize("name", ["vae", "factor_analysis", "ae", "vq_vae", "dvae", "made", "vaells"])
 def test_the_scorers_graph_is_python(name):
     batch = rows_of(name)
     assert_graph_is_python(Scorer(model_of(name)), batch.x, batch.context)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Chi2, Distribution
 
+Shape = torch.Size | list[int] | tuple[int, ...]
+
 
 class StudentT(torch.distributions.StudentT):
     """log p(x) = log G((nu+1)/2) - log G(nu/2) - 1/2 log(pi nu) - log s - (nu+1)/2 log(1 + y^2/nu),  y = (x - m)/s.
@@ -19,6 +21,10 @@ class StudentT(torch.distributions.StudentT):
         self.df, self.loc, self.scale = torch.broadcast_tensors(df, loc, scale)
         self._chi2 = Chi2(self.df, validate_args=validate_args)  # torch's always looks, which no one graph can
         Distribution.__init__(self, self.df.shape, validate_args=validate_args)
+
+    def expand(self, batch_shape: Shape, _instance: Distribution | None = None) -> "StudentT":
+        df, loc, scale = (t.expand(batch_shape) for t in (self.df, self.loc, self.scale))
+        return StudentT(df, loc, scale, validate_args=False)
 
     @property
     def mean(self) -> Tensor:

@@ -49,7 +49,7 @@ def _files(about: Mapping[str, Any]) -> Iterator[str]:
     for name, part in about["parts"].items():
         yield from (f"- No `{output}` of the {name}: {reason}." for output, reason in part["lacks"].items())
     yield ""
-    yield "A difference is in units of the output's largest number, or of 1 where that is smaller; 0.0001 is tolerated."
+    yield "A difference is in units of the largest number that stands there in these rows, or of 1; 0.0001 is tolerated."
     yield "The same as JSON, with every column: `export.json`, and in each ONNX file under the metadata key `logpx`."
 
 
@@ -144,7 +144,7 @@ def _limits(run: Run, data: Data, about: Mapping[str, Any]) -> Iterator[str]:
     measure = measure_of(run.model.likelihood)
     yield "## Limits"
     yield ""
-    yield "- The parts compute in float32. Rows must be made as the training data were (see Data), else no number means anything."
+    yield "- The parts compute in float32. Rows are made as the training data were (see Data), else no number means anything."
     if measure is None:
         yield "- The likelihood is the grey score: its numbers are no log-likelihoods and compare with none."
     elif "density" in measure:
@@ -154,13 +154,13 @@ def _limits(run: Run, data: Data, about: Mapping[str, Any]) -> Iterator[str]:
     yield "- A likelihood is no anomaly score by itself: simple rows unlike any of the training may score higher than its own."
     yield "  Compare with scores of rows that are known to be usual."
     if any("l1" in part["outputs"] for part in about["parts"].values()):
-        yield "- `l1` is one draw of a lower bound by the same noise for every row: it ranks rows, and falls short of log p(x) by the"
-        yield "  KL of q(z|x) on average. log p(x) with an error bar needs many draws: `logpx evaluate`."
+        yield "- `l1` is one draw of a lower bound on log p(x), by the same noise for every row: it ranks rows. log p(x) with"
+        yield "  an error bar takes many draws: `logpx evaluate`."
     yield "- Nothing was tested on people, groups or decisions about them; what is in the training data comes out again."
 
 
 def _licence() -> Iterator[str]:
     yield "## Licence"
     yield ""
-    yield "Written by logpx (Apache-2.0), which claims nothing in these files: weights and training data keep the terms of those"
-    yield "who made them."
+    yield "Written by logpx (Apache-2.0), which claims nothing in these files: weights and training data keep the terms of"
+    yield "those who made them."

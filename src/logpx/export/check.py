@@ -11,6 +11,7 @@ from logpx.distributions.spaces import centres
 from logpx.errors import UserError
 from logpx.evaluate import at_rest, evidence_alone
 from logpx.export.parts import Part, Scorer
+from logpx.export.program import reason
 from logpx.model import VAE, Batch
 
 SOUGHT = 256  # rows among which whole ones are sought
@@ -25,19 +26,21 @@ class DiffersError(UserError):
 
 
 def largest_differences(run: Opened, part: Part, given: Tensor, context: Tensor | None) -> dict[str, float]:
-    """max |theirs - Python's| of each output, over all rows together and the first alone, in units of max(1, |Python's|).
+    """max |theirs - Python's| of each output, over all rows together and the first alone, in units of its place.
 
+    The unit of an element of an output (a column, say) is the largest number that Python has there, or 1 where that is smaller.
     float32 rounds each operation by 6e-8 of its result. A sum of n terms in another order differs by about 6e-8 sqrt(n) of the
     largest partial sum: by 2e-6 for the thousand terms of a layer, by 1e-5 after some layers. Tolerated is ten times that; an
     error of a formula, a missing term or a wrong axis is far above.
     """
-    found: dict[str, float] = {}
+    every = [t for t in (given, context) if t is not None]
+    units = {name: t.double().abs().amax(0).clamp_min(1) for name, t in python_says(part, *every).items()}
+    found: dict[str, list[float]] = {name: [] for name in units}
     for rows in (slice(0, 1), slice(0, None)):
-        some = [t[rows] for t in (given, context) if t is not None]
+        some = [t[rows] for t in every]
         for (name, python), theirs in zip(python_says(part, *some).items(), run(*some), strict=True):
-            apart = (theirs.double() - python.double()).abs() / max(1.0, python.double().abs().max().item())
-            found[name] = max(found.get(name, 0.0), apart.max().item())
-    return found
+            found[name].append(((theirs.double() - python.double()).abs() / units[name]).max().item())
+    return {name: torch.tensor(apart).max().item() for name, apart in found.items()}  # torch's maximum keeps a nan
 
 
 def check(found: dict[str, float], file: str) -> None:
@@ -45,8 +48,8 @@ def check(found: dict[str, float], file: str) -> None:
     for name, difference in found.items():
         if not difference <= TOLERANCE:
             raise DiffersError(
-                f"{file} says something else than Python ({name} differs by {difference:.2g} of its size, and {TOLERANCE:g} is "
-                "rounding), so nothing was kept: use the model from Python, and tell the makers of logpx."
+                f"{file} says something else than Python ({name} differs by {difference:.2g} of its size; rounding explains "
+                f"{TOLERANCE:g}), so nothing was kept: use the model from Python, and tell the makers of logpx."
             )
 
 
@@ -75,12 +78,15 @@ def _score(model: VAE, name: str, batch: Batch, seed: int) -> Tensor:
 
 
 def opened_onnx(path: Path, names: list[str]) -> Opened:
-    """The file in onnxruntime, on the CPU."""
+    """The file in onnxruntime, on the CPU; UserError where that lacks an operation for a type of number."""
     try:
         import onnxruntime
     except ImportError:
         raise UserError("Checking what was exported needs onnxruntime: pip install 'logpx[export]'.") from None
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own kinds, all private
+        raise UserError(f"onnxruntime cannot run this part ({reason(error)}): export it with --format torch.") from None
 
     def run(*given: Tensor) -> list[Tensor]:
         inputs: dict[str, Any] = {name: t.numpy() for name, t in zip(names, given, strict=True)}

@@ -1,6 +1,5 @@
 """A module as the bytes of an ONNX file (floor 7)."""
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from logpx.errors import UserError
-from logpx.export.program import program_of, quietly, reason
+from logpx.export.program import Instead, program_of, quietly, reason
 
 NEEDS = "Writing ONNX needs onnx and onnxscript: pip install 'logpx[export]'."
 
@@ -66,19 +65,25 @@ def _strip(model: Any) -> None:
             del node.metadata_props[:]
 
 
-# --- what ONNX has no operation for, by what it has --------------------------------------------------------------------
+# --- what ONNX or its runtime lacks, by what they have --------------------------------------------------------------------
 
 
 def _log_gamma(x: Tensor) -> Tensor:
-    """log G(x) for x > 0, as all arguments here are: G(x + 8) by Stirling's series, G(x) = G(x + 8) / (x (x + 1) ... (x + 7)).
+    """log G(x) for x > 0, as all arguments here are: S(x + 8) - S(9) + log 8! - log x (x + 1) ... (x + 7), S Stirling's series.
 
-    At x + 8 the first term left out, 1/(1188 y^9), is below 7e-12. In float64, as counts of some thousands need it.
+    In float64, as counts of some thousands need it. The exporter writes a number such as log(2 pi)/2 in float32, so those that
+    stand here are whole, or halves.
     """
     up = x.double()
-    y, t = up + 8, 1 / (up + 8).square()
-    rest = (1 / 12 - t * (1 / 360 - t * (1 / 1260 - t / 1680))) / y
-    steps = sum(torch.log(up + i) for i in range(8))
-    return ((y - 0.5) * y.log() - y + 0.5 * math.log(2 * math.pi) + rest - steps).to(x.dtype)
+    steps = up * (up + 1) * (up + 2) * (up + 3) * (up + 4) * (up + 5) * (up + 6) * (up + 7)  # finite up to x = 1e38
+    at_nine = torch.full_like(up, 40320).log() - _stirling(torch.full_like(up, 9))
+    return (_stirling(up + 8) + at_nine - steps.log()).to(x.dtype)
+
+
+def _stirling(y: Tensor) -> Tensor:
+    """log G(y) - log(2 pi)/2; at y >= 8 the first term left out, 1/(1188 y^9), is below 7e-12."""
+    rest = 1 / (12 * y) - 1 / (360 * y**3) + 1 / (1260 * y**5) - 1 / (1680 * y**7)
+    return (y - 0.5) * y.log() - y + rest
 
 
 def _cumulative_product(x: Tensor, dim: int) -> Tensor:
@@ -90,7 +95,24 @@ def _cholesky_solve(b: Tensor, factor: Tensor, upper: bool = False) -> Tensor:
     return torch.cholesky_inverse(factor, upper=upper) @ b
 
 
-LACKING = {
+def _asinh(x: Tensor) -> Tensor:
+    """sign(x) log(|x| + sqrt(x^2 + 1)), which onnxruntime has in float32 only, as sinh and cosh."""
+    size = x.double().abs()
+    return (x.sign() * torch.log(size + torch.sqrt(size.square() + 1))).to(x.dtype)
+
+
+def _sinh(x: Tensor) -> Tensor:
+    return ((x.double().exp() - (-x.double()).exp()) / 2).to(x.dtype)
+
+
+def _cosh(x: Tensor) -> Tensor:
+    return (x.exp() + (-x).exp()) / 2
+
+
+LACKING: Instead = {
+    torch.ops.aten.asinh.default: _asinh,
+    torch.ops.aten.sinh.default: _sinh,
+    torch.ops.aten.cosh.default: _cosh,
     torch.ops.aten.lgamma.default: _log_gamma,
     torch.ops.aten.cumprod.default: _cumulative_product,
     torch.ops.aten.cholesky_solve.default: _cholesky_solve,

@@ -46,9 +46,8 @@ class Part(nn.Module):
     def __init__(self, model: VAE) -> None:
         super().__init__()
         self.model = copied(model)
-        self.missing = (
-            model.has_mean and model.marginal is None
-        )  # an autoregressive or exact law is known of whole rows
+        # an autoregressive or exact law is known of whole rows
+        self.missing = model.has_mean and model.marginal is None
         self.eval()
 
     @property
@@ -166,7 +165,7 @@ PARTS: dict[str, Callable[[VAE], Part]] = {"encoder": Encoder, "decoder": Decode
 
 def has_latent(model: VAE) -> bool:
     """Whether z has a dimension."""
-    return model.posterior.dim != 0
+    return bool(model.posterior.dim)
 
 
 def _besides(q: Distribution) -> dict[str, Tensor]:

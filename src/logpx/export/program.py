@@ -15,15 +15,14 @@ from torch.export import Dim, ExportedProgram
 
 from logpx.errors import UserError
 
-
 Instead = Mapping[Any, Callable[..., Any]]
 
 
 def program_of(module: nn.Module, example: Sequence[Tensor | None], instead: Instead | None = None) -> ExportedProgram:
     """What `module` does to tensors such as `example`, (B, ...) each, for every B >= 1; None is an argument left out.
 
-    What depends on no argument (the factors of a covariance, say) is computed here, once. `instead` gives operations of torch in
-    terms of others.
+    What depends on no argument (the factors of a covariance, say) is computed here, once. `instead` gives operations of torch
+    in terms of others.
 
     Raises UserError, naming torch's reason, for a module that is not one graph for every B, and one that draws.
     """
@@ -32,7 +31,8 @@ def program_of(module: nn.Module, example: Sequence[Tensor | None], instead: Ins
         with torch.no_grad(), quietly():
             module(*rows)  # what is computed once and kept must not be met for the first time while the graph is drawn
             program = _captured(module, rows)
-            program = program.run_decompositions(dict(instead)) if instead else program
+            if instead and any(node.target in instead for node in program.graph.nodes):
+                program = program.run_decompositions(dict(instead))
             graph = program.module(check_guards=False)
             _check_no_draws(graph)
             return _captured(folded(graph), rows)
@@ -106,10 +106,15 @@ def _replace(graph: fx.GraphModule, node: fx.Node, name: str, value: Tensor) -> 
 def _check_no_draws(graph: fx.GraphModule) -> None:
     """Raises UserError for a graph that draws random numbers: what is exported says the same of a row each time."""
     for node in graph.graph.nodes:
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) and not _drops_out(node.target):
             raise UserError(
                 f"This model draws random numbers ({node.target}), which an exported graph cannot repeat: use it from Python."
             )
+
+
+def _drops_out(operation: Any) -> bool:
+    """Attention has a place for dropout, and models at rest leave it at 0."""
+    return any(argument.name == "dropout_p" for argument in operation._schema.arguments)
 
 
 # --- silence -----------------------------------------------------------------------------------------------------------

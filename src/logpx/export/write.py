@@ -28,6 +28,7 @@ from logpx.train.state import write_json, write_text
 Format = Literal["onnx", "torch"]
 SUFFIX: dict[str, str] = {"onnx": ".onnx", "torch": ".pt2"}
 INFO, CARD = "export.json", "MODEL_CARD.md"
+OURS = {INFO, CARD, *(name + suffix for name in PARTS for suffix in SUFFIX.values())}  # all that an export may hold
 Rows = tuple[Tensor, Tensor | None]  # x or z, and the context
 
 
@@ -75,6 +76,10 @@ def check_place(place: Path, *, force: bool) -> None:
         return
     if not (place / INFO).exists():
         raise UserError(f"{place} exists and is no export, so it is not replaced: choose another folder (--out).")
+    if others := sorted({path.name for path in place.iterdir()} - OURS):
+        raise UserError(
+            f"{place} holds {others[0]!r} besides an export, so it is not replaced: choose another (--out)."
+        )
     if not force:
         raise UserError(f"{place} exists: replace it (--force) or choose another folder (--out).")
 
@@ -87,13 +92,17 @@ def _place(run: Run, to: str | Path | None) -> Path:
 
 def _put(beside: Path, place: Path) -> None:
     """Moves a folder into its place; one that is there is out of the way before, and gone after."""
-    if place.exists():
-        old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
-        place.replace(old)
+    if not place.exists():
         beside.replace(place)
-        shutil.rmtree(old)
-    else:
+        return
+    old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    place.replace(old)
+    try:
         beside.replace(place)
+    except OSError:
+        old.replace(place)
+        raise
+    shutil.rmtree(old)
 
 
 def _about(run: Run, data: Data, format: str) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def _written(
         except UserError as error:
             if asked:
                 raise
+            (folder / f"{name}{SUFFIX[format]}").unlink(missing_ok=True)
             left_out[name] = str(error)
     if not found:
         raise UserError(next(iter(left_out.values())))

@@ -1,0 +1,140 @@
+"""The folder of an export: its files, its card, what it refuses, and that a file that says something else is not kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from logpx import data as sources
+from logpx.data import Data, from_array
+from logpx.errors import UserError
+from logpx.evaluate import evidence_alone
+from logpx.export import check, write
+from logpx.recipes import RECIPES
+from logpx.train import Run, fit
+
+ROWS = """age,city,smokes
+41.5,Rome,0
+,Paris,1
+67,,0
+23,Rome,1
+35,Oslo,0
+"""
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> tuple[Run, Data]:
+    """A run on a csv with a column of each kind and missing values."""
+    folder = tmp_path_factory.mktemp("table")
+    head, *rows = ROWS.splitlines()
+    (folder / "people.csv").write_text("\n".join([head, *rows * 12]) + "\n")
+    data = sources.load(str(folder / "people.csv"))
+    method = RECIPES["vae"].build(data, latent=2, hidden=(8,))
+    return fit(method, data, epochs=2, batch_size=16, show=False, out=folder / "run"), data
+
+
+@pytest.fixture(scope="module")
+def exported(table) -> Path:
+    run, data = table
+    write(run, data, parts=["scorer"], evidence="test rows: a number", finding="healthy")
+    return run.folder / "export"
+
+
+def test_the_files_their_account_and_the_card_stand_in_the_runs_folder(exported):
+    assert {path.name for path in exported.iterdir()} == {"scorer.onnx", "export.json", "MODEL_CARD.md"}
+    about = json.loads((exported / "export.json").read_text())
+    assert about["left_out"] == {}
+    assert [column["name"] for column in about["rows"]["columns"]] == ["age", "city", "smokes"]
+    assert about["rows"]["columns"][1]["categories"] == ["Oslo", "Paris", "Rome"]
+    for name, part in about["parts"].items():
+        assert part["differs"].keys() == part["outputs"].keys()
+        assert max(part["differs"].values()) <= check.TOLERANCE
+        model = onnx.load(exported / f"{name}.onnx")
+        kept = {entry.key: entry.value for entry in model.metadata_props}
+        assert json.loads(kept["logpx"])["rows"] == about["rows"]
+    assert [path.name for path in exported.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_scorer_of_rows_with_holes_is_pythons(exported, table):
+    run, data = table
+    x = data.train.x()[:20].float()
+    assert bool(x.isnan().any())
+    session = onnxruntime.InferenceSession(exported / "scorer.onnx", providers=["CPUExecutionProvider"])
+    l1, _ = session.run(["l1", "reconstruction"], {"x": x.numpy()})
+    by_python = evidence_alone(run.model, data.train.batch(slice(0, 20)), samples=1, seed=0).per_point
+    np.testing.assert_allclose(l1, by_python, rtol=1e-5)
+    alone = session.run(["l1"], {"x": x[7:8].numpy()})[0]  # the same noise, whatever rows are beside it
+    np.testing.assert_allclose(alone, l1[7:8], rtol=1e-6)
+
+
+def test_the_card_says_what_the_run_is_and_nothing_of_the_machine(exported, table):
+    text = (exported / "MODEL_CARD.md").read_text()
+    for words in ("Kingma & Welling 2014", "people", table[1].checksum, "`city` (one of Oslo, Paris, Rome)"):
+        assert words in text
+    for words in ("test rows: a number", "latent space: healthy", "InferenceSession", "no anomaly score by itself"):
+        assert words in text
+    assert str(exported.parent.parent) not in text
+    assert str(exported.parent.parent) not in (exported / "export.json").read_text()
+
+
+def test_an_export_is_replaced_only_when_asked_and_nothing_else_ever(exported, table, tmp_path):
+    run, data = table
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+    with pytest.raises(UserError, match="--force"):
+        write(run, data)
+    (tmp_path / "mine.txt").write_text("mine")
+    for says in ("no export", "'mine.txt' besides an export"):
+        with pytest.raises(UserError, match=says):
+            write(run, data, to=tmp_path, force=True)
+        (tmp_path / "export.json").write_text("{}")
+    (tmp_path / "export.json").unlink()
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_torch_programs_are_loaded_without_unpickling(table, tmp_path, monkeypatch):
+    run, data = table
+    about = write(run, data, to=tmp_path / "new" / "there", format="torch", parts=["decoder"])
+    monkeypatch.setattr(torch, "load", None)
+    part = torch.export.load(tmp_path / "new" / "there" / "decoder.pt2").module()
+    z = torch.randn(7, 2)
+    with torch.no_grad():
+        torch.testing.assert_close(part(z), run.model.eval().decode(z).mean, rtol=1e-5, atol=1e-5)
+    assert list(about["parts"]) == ["decoder"]
+    assert b"/" + __file__.split("/")[1].encode() + b"/" not in (tmp_path / "new/there/decoder.pt2").read_bytes()
+    again = write(run, data, to=tmp_path / "new" / "there", format="torch", parts=["decoder"], force=True)
+    assert again == about
+
+
+def test_a_file_that_says_something_else_is_not_kept(table, tmp_path, monkeypatch):
+    run, data = table
+    opened = check.opened_torch
+    monkeypatch.setattr(check, "opened_torch", lambda path: lambda *given: [t + 2e-2 for t in opened(path)(*given)])
+    with pytest.raises(UserError, match=r"decoder.pt2 says something else than Python \(x differs by") as said:
+        write(run, data, to=tmp_path / "out", format="torch", parts=["decoder"])
+    assert str(said.value).endswith(".")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"x differs by nan"):
+        check.check({"x": float("nan")}, "decoder.pt2")
+
+
+def test_what_a_model_has_not_is_refused_where_it_is_asked_for_and_said_where_it_is_not(tmp_path):
+    data = from_array(torch.randn(40, 4, generator=torch.Generator().manual_seed(0)).numpy(), name="X")
+    run = fit(RECIPES["made"].build(data, hidden=(8,)), data, epochs=1, show=False)
+    with pytest.raises(UserError, match="name the one that the export goes to"):
+        write(run, data)
+    with pytest.raises(UserError, match="There is no part 'prior'; parts: encoder, decoder, scorer"):
+        write(run, data, to=tmp_path / "a", parts=["prior"])
+    with pytest.raises(UserError, match="no decoder to export"):
+        write(run, data, to=tmp_path / "a", parts=["decoder"])
+    assert list(tmp_path.iterdir()) == []
+    about = write(run, data, to=tmp_path / "a", format="torch")
+    assert about["left_out"].keys() == {"encoder", "decoder"}
+    assert about["parts"]["scorer"]["outputs"].keys() == {"log_px"}
+    card = (tmp_path / "a" / "MODEL_CARD.md").read_text()
+    assert "- No decoder: This model has no decoder" in card
+    assert "- No `reconstruction` of the scorer: it has no latent" in card
