@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 import logpx
-from logpx.cli import doctor, made, methods, runs, score, sweep, train  # noqa: F401 - each enters its verbs
+from logpx.cli import doctor, explore, made, methods, runs, score, sweep, train  # noqa: F401 - each enters its verbs
 from logpx.cli.app import StoppedError, app
 from logpx.cli.threads import calm_threads
 from logpx.errors import UserError
 
 #: the frozen list of verbs; a test compares it with what the program offers
-VERBS = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "verify")
+VERBS = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "explore", "verify")
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from logpx.report.charts import Axis, Range
-from logpx.report.style import CLASSES, PALETTE
+from logpx.report.style import CLASSES
+from logpx.theme import PALETTE
 
 SIZE = 450  # of the animation, in pixels
 INK = "#808489"  # a grey that reads on both grounds

@@ -1,0 +1,516 @@
+// The map of the latent space: points of the rows, what lies behind them, and the z that is being decoded.
+
+const TILES = 18; // decoded pictures across the map
+const NEAR = 10; // pixels from a point at which the pointer means it
+
+class LatentMap {
+  /** `asked` holds what the page does: move(z), hover(row), jump(row), tiles(zs, done). */
+  constructor(canvas, space, dims, points, asked) {
+    Object.assign(this, { canvas, space, dims, points, asked });
+    this.still = document.createElement("canvas"); // all that stays while z moves
+    this.tool = "decode";
+    this.marks = { z: null, a: null, b: null, near: [], hover: -1 };
+    this.tiles = null;
+    this.behind = false;
+    this.standard = false;
+    this.pointers = new Map();
+    this.listen();
+    new ResizeObserver(() => this.resized()).observe(canvas.parentElement);
+  }
+
+  look(view) {
+    this.view = view;
+    this.tiles = null;
+    if (view.kind === "globe") this.vectors = this.points.map((z) => view.vector(z));
+    this.placed = this.points.map((z, row) => view.place(z, row));
+    this.fit();
+  }
+
+  colour(colouring) {
+    this.colouring = colouring;
+    this.redraw();
+  }
+
+  resized() {
+    const { clientWidth, clientHeight } = this.canvas.parentElement;
+    if (clientWidth === this.width && clientHeight === this.height) return;
+    const first = !this.width;
+    const grown = clientWidth / (this.width || clientWidth);
+    [this.width, this.height] = [clientWidth, clientHeight];
+    if (!this.view) return;
+    if (first) this.fit();
+    else this.aim({ ...this.camera, k: this.camera.k * grown });
+  }
+
+  // --- camera: screen = centre + k (world - (x, y)) ---
+
+  fit() {
+    if (!this.width) return;
+    if (this.view.kind !== "plane") return this.aim({ x: 0, y: 0, k: 0.47 * Math.min(this.width, this.height) });
+    const range = (axis, share) => {
+      const sorted = Float64Array.from(this.placed, (p) => p[axis]).sort();
+      return [sorted[Math.floor(share * (sorted.length - 1))], sorted[Math.ceil((1 - share) * (sorted.length - 1))]];
+    };
+    const [[x0, x1], [y0, y1]] = [range(0, 0.002), this.view.j === null ? [-1.5, 1.5] : range(1, 0.002)];
+    const k = 0.88 * Math.min(this.width / (x1 - x0 || 1), this.height / (y1 - y0 || 1));
+    this.aim({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k });
+  }
+
+  aim(camera) {
+    this.camera = camera;
+    this.redraw();
+    this.askForTiles();
+  }
+
+  zoom(factor, [px, py] = [this.width / 2, this.height / 2]) {
+    const [x, y] = this.world(px, py);
+    const k = clamp(this.camera.k * factor, 1e-3, 1e7);
+    this.aim({ k, x: x - (px - this.width / 2) / k, y: y + (py - this.height / 2) / k });
+  }
+
+  shift(dx, dy) {
+    if (this.view.kind === "globe") {
+      this.view.turn(dx / this.camera.k, -dy / this.camera.k);
+      this.placed = this.vectors.map((v) => applied(this.view.turned, v));
+      this.tiles = null;
+      this.aim(this.camera);
+    } else this.aim({ ...this.camera, x: this.camera.x - dx / this.camera.k, y: this.camera.y + dy / this.camera.k });
+  }
+
+  /** Turns a globe so that z is in front. */
+  face(z) {
+    if (this.view.kind !== "globe" || this.view.place(z)[2] > 0.1) return;
+    this.view.face(z);
+    this.shift(0, 0);
+  }
+
+  screen([x, y]) {
+    const { camera, width, height } = this;
+    return [width / 2 + (x - camera.x) * camera.k, height / 2 - (y - camera.y) * camera.k];
+  }
+
+  world(px, py) {
+    const { camera, width, height } = this;
+    return [camera.x + (px - width / 2) / camera.k, camera.y - (py - height / 2) / camera.k];
+  }
+
+  /** The z under the pointer. */
+  under(px, py) {
+    return this.view.at(...this.world(px, py), this.marks.z);
+  }
+
+  // --- drawing ---
+
+  redraw() {
+    this.stale = true;
+    this.draw();
+  }
+
+  draw() {
+    if (this.asking) return;
+    this.asking = requestAnimationFrame(() => {
+      this.asking = 0;
+      if (!this.width || !this.view || !this.camera) return;
+      if (this.stale) this.drawStill();
+      this.stale = false;
+      const ctx = sharp(this.canvas, this.width, this.height);
+      ctx.drawImage(this.still, 0, 0, this.width, this.height);
+      this.drawMarks(ctx);
+    });
+  }
+
+  drawStill() {
+    const ctx = sharp(this.still, this.width, this.height);
+    if (this.behind && this.tiles) this.drawTiles(ctx);
+    ({ plane: drawPlane, disk: drawDisk, globe: drawGlobe })[this.view.kind](ctx, this);
+    this.drawPoints(ctx);
+  }
+
+  drawTiles(ctx) {
+    ctx.imageSmoothingEnabled = false;
+    for (const { x, y, size, picture } of this.tiles) {
+      const [px, py] = this.screen([x, y]);
+      const s = size * this.camera.k;
+      const [w, h] = [picture.width, picture.height].map((n) => (s * n) / Math.max(picture.width, picture.height));
+      ctx.drawImage(picture, px - w / 2, py - h / 2, w + 0.5, h + 0.5);
+    }
+  }
+
+  drawPoints(ctx) {
+    const { buckets, colours } = this.colouring;
+    const paths = colours.map(() => [new Path2D(), new Path2D()]);
+    const unknown = [new Path2D(), new Path2D()];
+    const zoomed = clamp(Math.sqrt(this.camera.k / (this.startScale ??= this.camera.k)), 0.8, 2);
+    const r = clamp(60 / Math.sqrt(this.points.length), 1.7, 4) * zoomed * (this.behind && this.tiles ? 0.85 : 1);
+    this.placed.forEach((p, i) => {
+      const [x, y] = this.screen(p);
+      if (x < -5 || y < -5 || x > this.width + 5 || y > this.height + 5) return;
+      const path = (paths[buckets[i]] ?? unknown)[p[2] >= 0 ? 1 : 0];
+      path.moveTo(x + r, y);
+      path.arc(x, y, r, 0, 2 * Math.PI);
+    });
+    const fill = ([back, front], colour) => {
+      ctx.fillStyle = colour;
+      ctx.globalAlpha = 0.12;
+      ctx.fill(back);
+      ctx.globalAlpha = 0.78;
+      ctx.fill(front);
+    };
+    fill(unknown, css("--faint"));
+    paths.forEach((pair, k) => fill(pair, colours[k]));
+    ctx.globalAlpha = 1;
+  }
+
+  drawMarks(ctx) {
+    const { z, a, b, near, hover } = this.marks;
+    if (a && b) this.drawWay(ctx, a, b);
+    const ring = (row, r, width) => {
+      ctx.beginPath();
+      ctx.arc(...this.screen(this.placed[row]), r, 0, 7);
+      ctx.strokeStyle = css("--ink");
+      ctx.lineWidth = width;
+      ctx.stroke();
+    };
+    near.forEach(({ row }) => this.placed[row][2] >= 0 && ring(row, 4.5, 1));
+    if (hover >= 0) ring(hover, 7, 2);
+    if (a) this.drawLetter(ctx, a, "A");
+    if (b) this.drawLetter(ctx, b, "B");
+    if (z) this.drawHere(ctx, z);
+    if (this.box) {
+      const { from, to } = this.box;
+      ctx.strokeStyle = css("--accent");
+      ctx.setLineDash([4, 3]);
+      ctx.strokeRect(from[0], from[1], to[0] - from[0], to[1] - from[1]);
+      ctx.setLineDash([]);
+    }
+  }
+
+  /** The geodesic from A to B, faint where it is behind. */
+  drawWay(ctx, a, b) {
+    const way = Array.from({ length: 65 }, (_, i) => this.view.place(this.space.geodesic(a, b, i / 64)));
+    for (const [colour, width] of [
+      [css("--paper"), 4.5],
+      [css("--ink"), 1.75],
+    ]) {
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = width;
+      ctx.lineJoin = ctx.lineCap = "round";
+      for (let i = 1; i < way.length; i++) {
+        ctx.globalAlpha = way[i][2] >= 0 ? 1 : 0.2;
+        ctx.beginPath();
+        ctx.moveTo(...this.screen(way[i - 1]));
+        ctx.lineTo(...this.screen(way[i]));
+        ctx.stroke();
+      }
+    }
+    ctx.globalAlpha = 1;
+  }
+
+  drawLetter(ctx, z, letter) {
+    const p = this.view.place(z);
+    const [x, y] = this.screen(p);
+    ctx.globalAlpha = p[2] >= 0 ? 1 : 0.4;
+    ctx.fillStyle = css("--ink");
+    ctx.strokeStyle = css("--paper");
+    ctx.lineWidth = 2;
+    ctx.beginPath();
+    ctx.arc(x, y, 9.5, 0, 7);
+    ctx.fill();
+    ctx.stroke();
+    ctx.fillStyle = css("--paper");
+    ctx.font = "600 11px system-ui, sans-serif";
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillText(letter, x, y + 0.5);
+    ctx.globalAlpha = 1;
+  }
+
+  drawHere(ctx, z) {
+    const p = this.view.place(z);
+    const [x, y] = this.screen(p);
+    ctx.globalAlpha = p[2] >= 0 ? 1 : 0.4;
+    for (const [colour, width] of [
+      [css("--paper"), 6],
+      [css("--accent"), 3],
+    ]) {
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = width;
+      ctx.beginPath();
+      ctx.arc(x, y, 12, 0, 7);
+      ctx.stroke();
+    }
+    ctx.fillStyle = css("--accent");
+    ctx.beginPath();
+    ctx.arc(x, y, 2.25, 0, 7);
+    ctx.fill();
+    ctx.globalAlpha = 1;
+  }
+
+  // --- what the decoder makes of the map ---
+
+  askForTiles() {
+    clearTimeout(this.waiting);
+    if (this.behind) this.waiting = setTimeout(() => this.makeTiles(), 120);
+  }
+
+  makeTiles() {
+    const step = Math.max(this.width, this.height) / TILES;
+    const cells = [];
+    for (let py = step / 2; py < this.height; py += step)
+      for (let px = step / 2; px < this.width; px += step) {
+        const [x, y] = this.world(px, py);
+        const inside = this.view.kind === "plane" || Math.hypot(x, y) < 0.97;
+        if (inside) cells.push({ x, y, size: step / this.camera.k, z: this.view.at(x, y, this.marks.z) });
+      }
+    this.asked.tiles(
+      cells.map((cell) => cell.z),
+      (pictures) => {
+        this.tiles = cells.map((cell, i) => ({ ...cell, picture: pictures[i] }));
+        this.redraw();
+      },
+    );
+  }
+
+  showBehind(on) {
+    this.behind = on;
+    this.redraw();
+    this.askForTiles();
+  }
+
+  // --- pointer: one drags z, shift or the hand moves the map, two pinch ---
+
+  listen() {
+    const { canvas } = this;
+    const at = (event) => {
+      const box = canvas.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    };
+    canvas.addEventListener("pointerdown", (event) => this.down(event, at(event)));
+    canvas.addEventListener("pointermove", (event) => this.moved(event, at(event)));
+    for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => this.up(event));
+    canvas.addEventListener("pointerleave", () => this.hover(-1));
+    canvas.addEventListener("dblclick", (event) => {
+      const row = this.rowAt(...at(event));
+      if (row >= 0) this.asked.jump(row);
+    });
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        if (document.activeElement !== canvas && !event.ctrlKey) return; // the page still scrolls past the map
+        event.preventDefault();
+        this.zoom(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), at(event));
+      },
+      { passive: false },
+    );
+  }
+
+  down(event, point) {
+    this.canvas.setPointerCapture(event.pointerId);
+    this.canvas.focus({ preventScroll: true });
+    this.pointers.set(event.pointerId, point);
+    if (this.pointers.size > 1) this.doing = "pinch";
+    else if (event.shiftKey || event.button > 0 || this.tool === "hand" || this.besideGlobe(point)) this.doing = "move";
+    else this.doing = this.tool;
+    if (this.doing === "box") this.box = { from: point, to: point };
+    if (this.doing === "decode") this.asked.move(this.under(...point));
+    this.hover(-1);
+  }
+
+  besideGlobe([px, py]) {
+    return this.view.kind === "globe" && Math.hypot(...this.world(px, py)) > 1;
+  }
+
+  moved(event, point) {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) return this.hover(event.pointerType === "touch" ? -1 : this.rowAt(...point), point);
+    if (this.doing === "pinch") this.pinch(event.pointerId, before, point);
+    this.pointers.set(event.pointerId, point);
+    if (this.doing === "decode") this.asked.move(this.under(...point));
+    if (this.doing === "move") this.shift(point[0] - before[0], point[1] - before[1]);
+    if (this.doing === "box") {
+      this.box.to = point;
+      this.draw();
+    }
+  }
+
+  pinch(id, before, point) {
+    const other = [...this.pointers].find(([key]) => key !== id)?.[1];
+    if (!other) return;
+    const spread = (p) => Math.hypot(p[0] - other[0], p[1] - other[1]) || 1;
+    this.shift((point[0] - before[0]) / 2, (point[1] - before[1]) / 2);
+    this.zoom(spread(point) / spread(before), [(point[0] + other[0]) / 2, (point[1] + other[1]) / 2]);
+  }
+
+  up(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.doing === "box" && this.box) this.zoomToBox();
+    this.box = null;
+    if (!this.pointers.size) this.doing = null;
+    this.draw();
+  }
+
+  zoomToBox() {
+    const { from, to } = this.box;
+    const [w, h] = [Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
+    if (w < 6 || h < 6) return;
+    const [x, y] = this.world((from[0] + to[0]) / 2, (from[1] + to[1]) / 2);
+    this.aim({ x, y, k: this.camera.k * Math.min(this.width / w, this.height / h) });
+  }
+
+  /** The row whose point the pointer means, -1 if none. */
+  rowAt(px, py) {
+    let [best, found] = [NEAR ** 2, -1];
+    this.placed.forEach((p, i) => {
+      const [x, y] = this.screen(p);
+      const far = (x - px) ** 2 + (y - py) ** 2;
+      if (p[2] >= 0 && far < best) [best, found] = [far, i];
+    });
+    return found;
+  }
+
+  hover(row, point) {
+    if (row !== this.marks.hover) {
+      this.marks.hover = row;
+      this.draw();
+    }
+    this.asked.hover(row, row >= 0 ? this.screen(this.placed[row]) : point);
+  }
+}
+
+// --- what lies under the points -----------------------------------------------------------------------------------
+
+function drawPlane(ctx, map) {
+  const step = niceStep(90 / map.camera.k);
+  const [x0, y1] = map.world(0, 0);
+  const [x1, y0] = map.world(map.width, map.height);
+  ctx.font = "11px system-ui, sans-serif";
+  ctx.lineWidth = 1;
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const line = (value, along) => {
+    ctx.strokeStyle = css("--line");
+    ctx.globalAlpha = map.behind && map.tiles ? 0 : Math.abs(value) < step / 2 ? 1 : 0.65;
+    ctx.beginPath();
+    if (along === "x") {
+      const px = Math.round(map.screen([value, 0])[0]) + 0.5;
+      ctx.moveTo(px, 0);
+      ctx.lineTo(px, map.height);
+    } else {
+      const py = Math.round(map.screen([0, value])[1]) + 0.5;
+      ctx.moveTo(0, py);
+      ctx.lineTo(map.width, py);
+    }
+    ctx.stroke();
+    ctx.globalAlpha = 1;
+  };
+  const text = (words, x, y) => haloed(ctx, words, x, y);
+  for (let v = Math.ceil(x0 / step) * step; v < x1; v += step) {
+    line(v, "x");
+    ctx.textAlign = "center";
+    const px = map.screen([v, 0])[0];
+    if (px > 30 && px < map.width - 60) text(fixed(v, digits), px, map.height - 8);
+  }
+  const flat = map.view.j === null;
+  for (let v = Math.ceil(y0 / step) * step; v < y1 && !flat; v += step) {
+    line(v, "y");
+    ctx.textAlign = "left";
+    const py = map.screen([0, v])[1];
+    if (py > 26 && py < map.height - 22) text(fixed(v, digits), 8, py + 4);
+  }
+  const [across, up] = map.view.axes;
+  ctx.font = "600 12px system-ui, sans-serif";
+  ctx.textAlign = "right";
+  text(across.name, map.width - 10, map.height - 8);
+  ctx.textAlign = "left";
+  if (up) text(up.name, 8, 18);
+  if (map.standard && up) drawPrior(ctx, map);
+}
+
+/** One, two and three standard deviations of the prior. */
+function drawPrior(ctx, map) {
+  ctx.setLineDash([2, 4]);
+  ctx.strokeStyle = css("--soft");
+  for (const r of [1, 2, 3]) {
+    ctx.beginPath();
+    ctx.arc(...map.screen([0, 0]), r * map.camera.k, 0, 7);
+    ctx.stroke();
+  }
+  ctx.setLineDash([]);
+}
+
+function drawDisk(ctx, map) {
+  const [x, y] = map.screen([0, 0]);
+  ctx.setLineDash([2, 4]);
+  ctx.lineWidth = 1;
+  ctx.strokeStyle = css("--faint");
+  for (const r of [1, 2, 3, 4]) {
+    ctx.beginPath();
+    ctx.arc(x, y, Math.tanh(r / 2) * map.camera.k, 0, 7);
+    ctx.stroke();
+  }
+  ctx.setLineDash([]);
+  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = css("--soft");
+  ctx.beginPath();
+  ctx.arc(x, y, map.camera.k, 0, 7);
+  ctx.stroke();
+}
+
+function drawGlobe(ctx, map) {
+  const [x, y] = map.screen([0, 0]);
+  ctx.lineWidth = 1.5;
+  ctx.strokeStyle = css("--faint");
+  ctx.beginPath();
+  ctx.arc(x, y, map.camera.k, 0, 7);
+  if (!(map.behind && map.tiles)) {
+    const shade = ctx.createRadialGradient(x - map.camera.k / 3, y - map.camera.k / 3, 0, x, y, 1.2 * map.camera.k);
+    shade.addColorStop(0, css("--paper"));
+    shade.addColorStop(1, css("--line"));
+    ctx.fillStyle = shade;
+    ctx.fill();
+  }
+  ctx.stroke();
+  ctx.lineWidth = 0.75;
+  const around = (f) => curve(ctx, map, f);
+  for (let a = 0; a < 12; a++) around((t) => globePoint((a * Math.PI) / 6, (t - 0.5) * Math.PI));
+  for (let b = -2; b <= 2; b++) around((t) => globePoint(2 * Math.PI * t, (b * Math.PI) / 6));
+}
+
+const globePoint = (longitude, latitude) => [
+  Math.cos(latitude) * Math.sin(longitude),
+  Math.sin(latitude),
+  Math.cos(latitude) * Math.cos(longitude),
+];
+
+/** The parts of a curve on the globe that face the reader. */
+function curve(ctx, map, f) {
+  ctx.beginPath();
+  let drawing = false;
+  for (let i = 0; i <= 72; i++) {
+    const p = applied(map.view.turned, f(i / 72));
+    const [x, y] = map.screen(p);
+    if (p[2] >= 0 && drawing) ctx.lineTo(x, y);
+    else if (p[2] >= 0) ctx.moveTo(x, y);
+    drawing = p[2] >= 0;
+  }
+  ctx.globalAlpha = 0.6;
+  ctx.stroke();
+  ctx.globalAlpha = 1;
+}
+
+/** Text that stays readable over points. */
+function haloed(ctx, words, x, y) {
+  ctx.lineWidth = 3.5;
+  ctx.lineJoin = "round";
+  ctx.strokeStyle = css("--paper");
+  ctx.strokeText(words, x, y);
+  ctx.fillStyle = css("--soft");
+  ctx.fillText(words, x, y);
+  ctx.lineWidth = 1;
+}
+
+/** 1, 2 or 5 times a power of ten, no less than x. */
+function niceStep(x) {
+  const power = 10 ** Math.floor(Math.log10(x));
+  return power * [1, 2, 5, 10].find((k) => k * power >= x);
+}
