@@ -24,13 +24,32 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples", "doctor", "subject", "theme"],
+    7: ["recipes", "samples", "doctor", "export", "subject", "theme"],
     8: ["cli", "estimator", "explore", "report", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-FROZEN = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "explore", "verify")
+FROZEN = (
+    "list",
+    "show",
+    "train",
+    "sweep",
+    "evaluate",
+    "doctor",
+    "score",
+    "sample",
+    "impute",
+    "report",
+    "explore",
+    "verify",
+)
 #: pairs on one floor that may know each other, downwards only
-ALLOWED = {("ladder", "model"), ("evaluate", "objectives"), ("train", "data"), ("doctor", "recipes"), ("subject", "recipes")}
+ALLOWED = {
+    ("ladder", "model"),
+    ("evaluate", "objectives"),
+    ("train", "data"),
+    ("doctor", "recipes"),
+    ("subject", "recipes"),
+}
 
 
 def room(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a page about a run looks at (floor 7): the run, the rows shown, and the few things asked of the model, each asked once."""
+"""What a page about a run looks at (floor 7): the run, the rows shown, and the few things asked of the model, each once."""
 
 import math
 from collections.abc import Iterator

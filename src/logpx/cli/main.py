@@ -18,7 +18,20 @@ from logpx.cli.threads import calm_threads
 from logpx.errors import UserError
 
 #: the frozen list of verbs; a test compares it with what the program offers
-VERBS = ("list", "show", "train", "sweep", "evaluate", "doctor", "score", "sample", "impute", "report", "explore", "verify")
+VERBS = (
+    "list",
+    "show",
+    "train",
+    "sweep",
+    "evaluate",
+    "doctor",
+    "score",
+    "sample",
+    "impute",
+    "report",
+    "explore",
+    "verify",
+)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from logpx.errors import UserError
 from logpx.evaluate import at_rest
 from logpx.explore.page import page
 from logpx.explore.payload import Payload, payload
-from logpx.explore.shown import check_explorable, onnx_bytes
+from logpx.explore.shown import check_explorable, decoder_bytes
 from logpx.subject import Subject
 from logpx.train import Run
 from logpx.train.state import write_atomically
@@ -47,7 +47,7 @@ def write(
     check_explorable(s)
     with at_rest(run.model, seed):
         known = payload(s, rows, samples)
-        html = page(known, onnx_bytes(s))
+        html = page(known, decoder_bytes(s))
     write_atomically(path, lambda beside: beside.write_bytes(html.encode()) and None)
     return path, known
 

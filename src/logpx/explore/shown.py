@@ -1,9 +1,5 @@
 """The decoder as the page carries it (floor 8): z to the numbers that are shown, exported as ONNX."""
 
-import copy
-import io
-import logging
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +8,8 @@ from torch.distributions import Distribution
 
 from logpx.distributions import CategoricalLogits, Columns
 from logpx.errors import UserError
+from logpx.export import onnx_bytes
+from logpx.export.parts import copied
 from logpx.model import VAE
 from logpx.subject import Subject
 
@@ -58,13 +56,6 @@ def _numbers(part: Distribution, sizes: list[int]) -> Tensor:
     return torch.cat([p[:, i, :size] for i, size in enumerate(sizes)], 1)
 
 
-def shown(s: Subject) -> Shown:
-    """The decoder of a run, in float32 on the CPU."""
-    columns = s.data.spec.columns or ()
-    made = Shown(s.model, s.law(s.means[:1]), [column.levels for column in columns])
-    return copy.deepcopy(made).to("cpu", torch.float32).eval()
-
-
 def check_explorable(s: Subject) -> None:
     """Raises UserError, in one sentence, for a model that has no z to drag or no mean to show."""
     why = None
@@ -82,32 +73,11 @@ def check_explorable(s: Subject) -> None:
         raise UserError(f"The explorer decodes the mean E[x|z] while z moves, and {why}: see it with `logpx report`.")
 
 
-def onnx_bytes(s: Subject) -> bytes:
+def decoder_bytes(s: Subject) -> bytes:
     """The decoder of a run as an ONNX model with inputs z, context and output x, any number of rows."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise UserError("The explorer carries its decoder as ONNX: pip install 'logpx[export]'.") from None
-    module = shown(s)
-    example: tuple[Tensor, ...] = (s.means[:2],)
-    names = ["z"]
+    columns = s.data.spec.columns or ()
+    module = copied(Shown(s.model, s.law(s.means[:1]), [column.levels for column in columns]))
+    example, names = [s.means[:2]], ["z"]
     if s.batch.context is not None:
-        example, names = (*example, s.batch.context[:2].cpu().float()), ["z", "context"]
-    rows = torch.export.Dim("rows")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter speaks of packages that nothing here needs
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            module,
-            example,
-            dynamo=True,
-            input_names=names,
-            output_names=["x"],
-            dynamic_shapes=tuple({0: rows} for _ in example),
-            verbose=False,
-        )
-    content = io.BytesIO()
-    assert program is not None
-    program.save(content, external_data=False)
-    return content.getvalue()
+        example, names = [*example, s.batch.context[:2].cpu().float()], ["z", "context"]
+    return onnx_bytes(module, example, names, ["x"])
