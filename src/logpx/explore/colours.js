@@ -51,10 +51,13 @@ function pretty(value, digits = 3) {
   if (!Number.isFinite(value)) return "missing";
   const size = Math.abs(value);
   let text;
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) text = value.toExponential(digits - 1);
+  if (size >= 1e4 && size < 1e9) return fixedThousands(value);
+  if (size !== 0 && (size >= 1e9 || size < 1e-3)) text = value.toExponential(digits - 1);
   else text = value.toFixed(clamp(digits - 1 - Math.floor(Math.log10(size || 1)), 0, 4));
   if (Number(text) === 0) text = "0";
   return text.replace("-", "−");
 }
+
+const fixedThousands = (value) => Math.round(value).toLocaleString("en").replace("-", "−");
 
 const fixed = (value, digits) => value.toFixed(digits).replace("-", "−");

@@ -17,7 +17,7 @@ class Explorer {
     this.decodes = 0;
     this.map = new LatentMap($("map"), this.space, this.dims, this.points, {
       move: (z) => this.go(z),
-      jump: (row) => this.go(this.points[row]),
+      jump: (row) => this.visit(row),
       hover: (row, at) => this.hover(row, at),
       tiles: (zs, done) => this.decoder?.later("tiles", zs, (xs) => done(xs.map((x) => this.show.tile(x)))),
     });
@@ -28,7 +28,7 @@ class Explorer {
       z: () => this.z,
     });
     this.between = new Between($("between"), this.space, this.show, { jump: (z) => this.go(z) });
-    this.nearest = new Nearest($("near"), this.space, this.points, this.show, (row) => this.label(row), (row) => this.go(this.points[row]));
+    this.nearest = new Nearest($("near"), this.space, this.points, this.show, (row) => this.label(row), (row) => this.visit(row));
   }
 
   // --- z ---
@@ -47,6 +47,22 @@ class Explorer {
       this.decoder?.first(this.z, (x, of) => this.decoded(x, of));
       this.later();
     });
+  }
+
+  /** Goes to the code of a row, given what it was given. */
+  visit(row) {
+    this.given?.of(row);
+    if (this.given) this.decoder.context = this.given.numbers();
+    this.go(this.points[row]);
+    this.map.askForTiles();
+  }
+
+  /** Decodes all that is seen anew, given something else. */
+  regiven() {
+    if (this.given) this.decoder.context = this.given.numbers();
+    this.setEnd("a", this.map.marks.a);
+    this.go(this.z);
+    this.map.askForTiles();
   }
 
   slide(i, value) {

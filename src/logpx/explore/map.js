@@ -39,21 +39,27 @@ class LatentMap {
     [this.width, this.height] = [clientWidth, clientHeight];
     if (!this.view) return;
     if (first) this.fit();
-    else this.aim({ ...this.camera, k: this.camera.k * grown });
+    else {
+      this.fitted *= grown;
+      this.aim({ ...this.camera, k: this.camera.k * grown });
+    }
   }
 
   // --- camera: screen = centre + k (world - (x, y)) ---
 
   fit() {
     if (!this.width) return;
-    if (this.view.kind !== "plane") return this.aim({ x: 0, y: 0, k: 0.47 * Math.min(this.width, this.height) });
+    if (this.view.kind !== "plane") {
+      this.fitted = 0.47 * Math.min(this.width, this.height);
+      return this.aim({ x: 0, y: 0, k: this.fitted });
+    }
     const range = (axis, share) => {
       const sorted = Float64Array.from(this.placed, (p) => p[axis]).sort();
       return [sorted[Math.floor(share * (sorted.length - 1))], sorted[Math.ceil((1 - share) * (sorted.length - 1))]];
     };
-    const [[x0, x1], [y0, y1]] = [range(0, 0.002), this.view.j === null ? [-1.5, 1.5] : range(1, 0.002)];
-    const k = 0.88 * Math.min(this.width / (x1 - x0 || 1), this.height / (y1 - y0 || 1));
-    this.aim({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k });
+    const [[x0, x1], [y0, y1]] = [range(0, 0.0005), this.view.j === null ? [-1.5, 1.5] : range(1, 0.0005)];
+    this.fitted = 0.88 * Math.min(this.width / (x1 - x0 || 1), this.height / (y1 - y0 || 1));
+    this.aim({ x: (x0 + x1) / 2, y: (y0 + y1) / 2, k: this.fitted });
   }
 
   aim(camera) {
@@ -127,21 +133,29 @@ class LatentMap {
   }
 
   drawTiles(ctx) {
+    ctx.save();
     ctx.imageSmoothingEnabled = false;
+    if (this.view.kind !== "plane") {
+      ctx.beginPath();
+      ctx.arc(...this.screen([0, 0]), this.camera.k, 0, 7);
+      ctx.clip();
+    }
     for (const { x, y, size, picture } of this.tiles) {
       const [px, py] = this.screen([x, y]);
       const s = size * this.camera.k;
       const [w, h] = [picture.width, picture.height].map((n) => (s * n) / Math.max(picture.width, picture.height));
       ctx.drawImage(picture, px - w / 2, py - h / 2, w + 0.5, h + 0.5);
     }
+    ctx.restore();
   }
 
   drawPoints(ctx) {
     const { buckets, colours } = this.colouring;
     const paths = colours.map(() => [new Path2D(), new Path2D()]);
     const unknown = [new Path2D(), new Path2D()];
-    const zoomed = clamp(Math.sqrt(this.camera.k / (this.startScale ??= this.camera.k)), 0.8, 2);
-    const r = clamp(60 / Math.sqrt(this.points.length), 1.7, 4) * zoomed * (this.behind && this.tiles ? 0.85 : 1);
+    const zoomed = clamp(Math.sqrt(this.camera.k / this.fitted), 0.8, 2) * clamp(Math.sqrt(this.width / 640), 0.75, 1.1);
+    const r = clamp(80 / Math.sqrt(this.points.length), 1.7, 3.75) * zoomed;
+    const over = this.behind && this.tiles;
     this.placed.forEach((p, i) => {
       const [x, y] = this.screen(p);
       if (x < -5 || y < -5 || x > this.width + 5 || y > this.height + 5) return;
@@ -149,11 +163,14 @@ class LatentMap {
       path.moveTo(x + r, y);
       path.arc(x, y, r, 0, 2 * Math.PI);
     });
+    ctx.strokeStyle = "#fff9";
+    ctx.lineWidth = 1.5;
     const fill = ([back, front], colour) => {
       ctx.fillStyle = colour;
       ctx.globalAlpha = 0.12;
       ctx.fill(back);
-      ctx.globalAlpha = 0.78;
+      ctx.globalAlpha = over ? 1 : 0.78;
+      if (over) ctx.stroke(front);
       ctx.fill(front);
     };
     fill(unknown, css("--faint"));
@@ -259,7 +276,7 @@ class LatentMap {
     for (let py = step / 2; py < this.height; py += step)
       for (let px = step / 2; px < this.width; px += step) {
         const [x, y] = this.world(px, py);
-        const inside = this.view.kind === "plane" || Math.hypot(x, y) < 0.97;
+        const inside = this.view.kind === "plane" || Math.hypot(x, y) < 1 + step / this.camera.k;
         if (inside) cells.push({ x, y, size: step / this.camera.k, z: this.view.at(x, y, this.marks.z) });
       }
     this.asked.tiles(
@@ -387,9 +404,10 @@ function drawPlane(ctx, map) {
   ctx.font = "11px system-ui, sans-serif";
   ctx.lineWidth = 1;
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const bare = map.behind && map.tiles;
   const line = (value, along) => {
     ctx.strokeStyle = css("--line");
-    ctx.globalAlpha = map.behind && map.tiles ? 0 : Math.abs(value) < step / 2 ? 1 : 0.65;
+    ctx.globalAlpha = bare ? 0 : Math.abs(value) < step / 2 ? 1 : 0.65;
     ctx.beginPath();
     if (along === "x") {
       const px = Math.round(map.screen([value, 0])[0]) + 0.5;
@@ -403,7 +421,7 @@ function drawPlane(ctx, map) {
     ctx.stroke();
     ctx.globalAlpha = 1;
   };
-  const text = (words, x, y) => haloed(ctx, words, x, y);
+  const text = (words, x, y) => bare || haloed(ctx, words, x, y);
   for (let v = Math.ceil(x0 / step) * step; v < x1; v += step) {
     line(v, "x");
     ctx.textAlign = "center";

@@ -103,7 +103,7 @@ class Sliders {
     input.addEventListener("input", () => this.asked.slide(i, Number(input.value)));
     input.addEventListener("keydown", (event) => this.key(event, i, input, d));
     input.addEventListener("dblclick", () => this.asked.slide(i, clamp(0, d.low, d.high)));
-    const use = element("span", { class: "use", title: this.use(d) }, element("i"), element("span", {}, this.use(d)));
+    const use = element("span", { class: "use" }, element("i"), element("span", {}, this.use(d)));
     const most = Math.max(...this.latent.dims.map((other) => other.used), 1e-9);
     use.firstChild.style.width = `${Math.max(2, (100 * d.used) / most)}%`;
     const head = element("div", { class: "head" }, element("b", {}, d.name), value, use);
@@ -243,5 +243,40 @@ class Nearest {
     }
     button.addEventListener("click", () => this.jump(row));
     return button;
+  }
+}
+
+/** What a conditional model is given beside z: a select box for each category, a field for each number. */
+class Given {
+  constructor(place, columns, rows, changed) {
+    Object.assign(this, { columns, rows, changed });
+    this.fields = columns.map((column) => this.field(column));
+    place.append(...columns.map((column, i) => element("label", {}, `given ${column.name} `, this.fields[i])));
+  }
+
+  field({ categories }) {
+    const names = categories.map((name, k) => element("option", { value: String(k) }, name));
+    const field = categories.length ? element("select", {}, ...names) : element("input", { type: "number", step: "any" });
+    field.addEventListener("change", this.changed);
+    return field;
+  }
+
+  /** The numbers that the decoder takes: categories one-hot, others standardised. */
+  numbers() {
+    return this.columns.flatMap(({ categories, mean, scale }, i) => {
+      const value = Number(this.fields[i].value);
+      return categories.length ? categories.map((_, k) => Number(k === value)) : [(value - mean) / scale];
+    });
+  }
+
+  /** Sets the fields to what a row was given. */
+  of(row) {
+    const C = this.rows.shape[1];
+    let at = row * C;
+    this.columns.forEach(({ categories, mean, scale }, i) => {
+      const own = this.rows.values.slice(at, (at += categories.length || 1));
+      const value = categories.length ? own.indexOf(Math.max(...own)) : Number((mean + scale * own[0]).toPrecision(6));
+      this.fields[i].value = String(value);
+    });
   }
 }

@@ -62,6 +62,8 @@ def payload(s: Subject, rows: int, samples: int) -> Payload:
     about["latent"] = latent(s, n)
     about["shown"] = what_is_shown(s)
     about["context"] = context(s)
+    if s.split.context is not None:
+        made.pack("context", s.split.context[:n].numpy().astype(np.float32))
     _pack_rows(made, s, n)
     _pack_columns(made, s, n, samples)
     made.about = plain(about)

@@ -180,7 +180,7 @@ class TableShow {
 
   /** The decoded point among those of the rows. */
   point(canvas) {
-    const size = Math.min(canvas.clientWidth || 360, 420);
+    const size = Math.min(canvas.clientWidth || 360, 340);
     const ctx = sharp(canvas, canvas.clientWidth || 360, size);
     const [a, b] = this.columns;
     const reach = 0.6 * Math.max(a.high - a.low, b.high - b.low) || 1;

@@ -44,7 +44,7 @@ $("behind-field").hidden = about.shown.kind !== "image" || explorer.dims.length 
 
 const asked = /^#z=([-\d.,e+]+)$/.exec(location.hash)?.[1].split(",").map(Number);
 const usable = asked?.length === about.latent.dim && asked.every(Number.isFinite);
-explorer.z = space.onto(usable ? asked : explorer.points[0]);
+explorer.z = space.onto(usable ? asked : explorer.points[Math.min(2, explorer.points.length - 1)]);
 explorer.near = [];
 map.resized();
 explorer.relook();
@@ -57,6 +57,9 @@ map.face(explorer.z);
 explorer.go(explorer.z);
 
 // --- what people touch ---
+
+if (about.context.length) explorer.given = new Given($("context"), about.context, rows.context, () => explorer.regiven());
+explorer.given?.of(2);
 
 $("colour").addEventListener("change", () => explorer.recolour());
 $("view").addEventListener("change", () => explorer.relook());
@@ -149,7 +152,7 @@ const keys = {
   a: () => explorer.setEnd("a", explorer.z),
   b: () => explorer.setEnd("b", explorer.z),
   p: () => explorer.play(),
-  n: () => explorer.go(explorer.points[explorer.near[0].row]),
+  n: () => explorer.visit(explorer.near[0].row),
   o: origin,
   g: () => $("behind-field").hidden || $("behind").click(),
   c: copy,
@@ -172,41 +175,12 @@ addEventListener("hashchange", () => {
   if (z?.length === about.latent.dim && z.every(Number.isFinite)) explorer.go(z);
 });
 
-// --- what a conditional model is given ---
-
-const given = about.context.map((column) => {
-  const field = column.categories.length ? element("select") : element("input", { type: "number", step: "any", value: String(Number(column.mean.toPrecision(4))) });
-  if (column.categories.length) choices(field, column.categories);
-  $("context").append(element("label", {}, `${column.name} `, field));
-  field.addEventListener("change", regiven);
-  return { column, field };
-});
-
-function contextNow() {
-  return given.flatMap(({ column, field }) =>
-    column.categories.length
-      ? column.categories.map((_, k) => Number(k === Number(field.value)))
-      : [(Number(field.value) - column.mean) / column.scale],
-  );
-}
-
-function regiven() {
-  if (!given.length) return;
-  explorer.decoder.context = contextNow();
-  explorer.go(explorer.z);
-  explorer.setEnd("a", map.marks.a);
-  map.askForTiles();
-}
-
 // --- the decoder ---
 
 globalThis.explorer = explorer; // for whoever opens the console, and for tests
 try {
   explorer.decoder = await Decoder.open(about.latent.dim);
-  regiven();
-  explorer.setEnd("a", map.marks.a);
-  explorer.go(explorer.z);
-  map.askForTiles();
+  explorer.regiven();
   $("loading").hidden = true;
   $("main").setAttribute("aria-busy", "false");
   $("main").dataset.ready = "";
