@@ -63,7 +63,7 @@ function usePanel(place, sentence, latent, order) {
   place.replaceChildren(
     ...shown.map((i) => {
       const bar = element("i", { class: dims[i].active ? "" : "off" });
-      bar.style.height = `${Math.max(1, (100 * dims[i].used) / most)}%`;
+      bar.style.setProperty("--share", dims[i].used / most);
       const words = `${dims[i].name}: ${pretty(dims[i].used)}${by === "KL" ? " nats" : ""}${dims[i].active ? "" : ", not active"}`;
       return element("li", { title: words }, bar, element("span", { ariaHidden: "true" }, dims[i].name), element("span", { class: "heard" }, words));
     }),
