@@ -93,7 +93,7 @@ class Subject:
     def batch(self) -> Batch:
         """The first rows with their context; n is smaller for large images."""
         n = max(16, min(SHOWN, 2**24 // math.prod(self.data.shape)))
-        return self.split.batch(slice(0, n), self._generator())
+        return self.split.batch(slice(0, n), self.generator())
 
     @cached_property
     def x(self) -> Tensor:
@@ -117,7 +117,7 @@ class Subject:
 
         Of categorical latents the most probable codes.
         """
-        generator, step = self._generator(), self._at_once
+        generator, step = self.generator(), self._at_once
         top = min(len(self.split), POINTS)
         pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
         return torch.cat([spaces.centres(self.encode(batch)).cpu().float() for batch in pieces])
@@ -294,6 +294,7 @@ class Subject:
         like = next(self.model.parameters())
         return x.to(like.device, like.dtype)
 
-    def _generator(self) -> torch.Generator:
+    def generator(self) -> torch.Generator:
+        """For rows that are drawn at each read; the same draws for whoever asks."""
         rows = self.split.rows
         return torch.Generator(rows.device if isinstance(rows, Tensor) else "cpu").manual_seed(self.seed)

@@ -203,6 +203,7 @@ class Product {
   constructor(spaces) {
     this.spaces = spaces.map((s) => new Space(s));
     this.n = this.spaces.reduce((sum, s) => sum + s.n, 0);
+    this.flat = this.spaces.every((s) => s.flat);
     this.directions = this.spaces.flatMap((space) => Array.from({ length: space.n }, (_, i) => ({ space, i })));
   }
 
@@ -225,7 +226,10 @@ class Product {
   }
 
   distance(a, b) {
-    return Math.hypot(...this.spaces.map((s) => s.distance(s.of(a), s.of(b))));
+    if (!this.flat) return Math.hypot(...this.spaces.map((s) => s.distance(s.of(a), s.of(b))));
+    let sum = 0;
+    for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2; // of thousands of rows at each frame
+    return Math.sqrt(sum);
   }
 
   /** z with the part of `space` replaced. */

@@ -73,7 +73,7 @@ function usePanel(place, sentence, latent, order) {
 /** A slider for each direction, sorted by use, each over a strip of what it does to the picture. */
 class Sliders {
   constructor(place, space, latent, order, show, asked) {
-    Object.assign(this, { space, latent, order, show, asked, flat: space.spaces.every((s) => s.flat) });
+    Object.assign(this, { space, latent, order, show, asked, flat: space.flat });
     this.lines = order.map((i) => this.line(i));
     const byDirection = new Map(order.map((i, at) => [i, this.lines[at]]));
     const live = order.filter((i) => latent.dims[i].active);
@@ -184,9 +184,8 @@ class Between {
 
   set(a, b) {
     [this.a, this.b] = [a, b];
-    const flat = this.space.spaces.every((s) => s.flat);
     const length = pretty(this.space.distance(a, b));
-    this.words.textContent = `${STOPS} equal steps along the ${flat ? "straight line" : "geodesic"} from A to B, ${length} long.`;
+    this.words.textContent = `${STOPS} equal steps along the ${this.space.flat ? "straight line" : "geodesic"} from A to B, ${length} long.`;
     if (this.strip) this.strip.canvas.setAttribute("aria-label", `${STOPS} decoded pictures from A to B`);
   }
 

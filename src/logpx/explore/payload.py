@@ -108,8 +108,8 @@ def latent(s: Subject, n: int) -> dict[str, Any]:
     if s.is_standard and s.is_euclidean:
         low, high = low.clamp_max(-3), high.clamp_min(3)
     margin = 0.04 * (high - low).clamp_min(0.1)
-    by_kl = s.is_one_flat and s.usage is not None and s.usage.kl is not None
-    used = s.usage.kl if by_kl else u.std(0)  # type: ignore[union-attr]
+    kl = s.usage.kl if s.is_one_flat and s.usage else None
+    used = u.std(0) if kl is None else kl
     active = (s.usage.variance_of_means if s.is_euclidean and s.usage else u.var(0)) >= ACTIVE
     letter = "z" if s.is_euclidean else "u"
     dims = [
@@ -127,7 +127,7 @@ def latent(s: Subject, n: int) -> dict[str, Any]:
         "dim": s.dim,
         "spaces": [part._asdict() for part in s.spaces],
         "dims": dims,
-        "by": "KL" if by_kl else "spread",
+        "by": "spread" if kl is None else "KL",
         "standard": s.is_standard and s.is_euclidean,
     }
 
@@ -176,7 +176,7 @@ def context(s: Subject) -> list[dict[str, Any]]:
 
 def _pack_rows(made: Payload, s: Subject, n: int) -> None:
     """Pictures as bytes, at most THUMBNAIL pixels wide; other rows as they are, nan where a value is missing."""
-    x = s.split.x(slice(0, n), s._generator())
+    x = s.split.x(slice(0, n), s.generator())
     if not s.is_image:
         made.pack("x", x.flatten(1).numpy().astype(np.float32))
         return
@@ -200,7 +200,7 @@ def _pack_columns(made: Payload, s: Subject, n: int, samples: int) -> None:
         add("label", s.labels[:n], s.classes or tuple(str(k) for k in range(int(s.labels.max()) + 1)))
     made.about["evidence"] = None
     if s.model.has_evidence:
-        found = scores(s.model, s.split.batch(slice(0, n), s._generator()), samples=samples, seed=s.seed)
+        found = scores(s.model, s.split.batch(slice(0, n), s.generator()), samples=samples, seed=s.seed)
         name = {"exact": "log p(x)", "score": "score"}.get(found.kind, f"L_{samples}")
         mean = PerPoint(found.log_px)
         made.about["evidence"] = {

@@ -21,7 +21,7 @@ if (about.evidence) {
   $("evidence").hidden = false;
 }
 usePanel($("use"), $("use-words"), about.latent, explorer.order);
-const curved = space.spaces.some((s) => !s.flat);
+const curved = !space.flat;
 const strips = explorer.show.hasTiles ? ` Below each, what it does to the picture, the others staying where they are${curved ? ": the geodesic through z, which is in the middle" : ""}.` : "";
 $("directions-note").textContent =
   `Sorted by ${about.latent.by === "KL" ? "KL" : "how far the rows spread"}; a double click goes to the middle.` +

@@ -114,7 +114,7 @@ function offered(space, dims, points) {
   });
   if (found.length && !several) return found;
   const held = dims.length > 2 ? " The other directions keep their values while z is dragged; the points are a projection." : "";
-  const curved = space.spaces.some((s) => !s.flat);
+  const curved = !space.flat;
   const what = curved ? "Two directions of the latent space, by distance and direction from its origin." : "";
   const line = dims.length === 1 ? "One latent: height in this map says nothing." : "";
   found.push({
