@@ -34,7 +34,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> tuple[Any,
     folder = tmp_path_factory.mktemp("table")
     rows = "".join(f"{i % 7 / 2},{('Rome', 'Oslo', '</script>')[i % 3]},{i % 2},{i % 5}\n" for i in range(90))
     (folder / "people.csv").write_text("age,city,car,visits\n" + rows)
-    return trained(load(str(folder / "people.csv")), recipes.vae, folder, latent=2)
+    return trained(load(str(folder / "people.csv"), context="visits"), recipes.conditional_vae, folder, latent=2)
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,12 @@ def place(page: Any) -> list[float]:
     return page.evaluate("Array.from(explorer.z)")
 
 
-def decoded(run: Any, z: list[list[float]], levels: tuple[int | None, ...] = ()) -> torch.Tensor:
+def decoded(
+    run: Any, z: list[float], levels: tuple[int | None, ...] = (), context: list[float] | None = None
+) -> torch.Tensor:
+    at, given = torch.tensor([z]), None if context is None else torch.tensor([context])
     with at_rest(run.model):
-        at = torch.tensor(z)
-        return Shown(run.model, run.model.decode(at), levels)(at)
+        return Shown(run.model, run.model.decode(at, given), levels)(at, given)[0]
 
 
 # --- what it shows is Python's ----------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def test_the_address_holds_z_and_what_is_decoded_is_pythons(digits, page):
     assert place(page) == [0.5, -1, 0.25]
     for z in ([0.5, -1.0, 0.25], [0.0, 0.0, 0.0], [-2.5, 3.0, 1.0], [30.0, -30.0, 5.0]):
         x = go(page, z)
-        assert torch.allclose(torch.tensor(x), decoded(run, [z])[0], atol=1e-4)
+        assert torch.allclose(torch.tensor(x), decoded(run, z), atol=1e-4)
     page.wait_for_timeout(200)
     assert page.evaluate("location.hash") == "#z=30,-30,5"
 
@@ -103,9 +105,10 @@ def test_the_columns_of_a_table_are_shown_in_their_units(table, table_page):
     run, _ = table
     levels = tuple(column.levels for column in run.method.model.likelihood.columns)
     x = go(table_page, [0.3, -0.7])
-    assert torch.allclose(torch.tensor(x), decoded(run, [[0.3, -0.7]], levels)[0], atol=1e-4)
+    context = table_page.evaluate("explorer.decoder.context")
+    assert torch.allclose(torch.tensor(x), decoded(run, [0.3, -0.7], levels, context), atol=1e-4)
     text = table_page.inner_text("#picture")
-    assert all(name in text for name in ("age", "city", "car", "visits", "Rome", "Oslo", "</script>", "%"))
+    assert all(name in text for name in ("age", "city", "car", "Rome", "Oslo", "</script>", "%"))
     shown = float(table_page.inner_text("#picture dd .value >> nth=0").replace("−", "-"))
     assert shown == pytest.approx(x[0], abs=0.01)
     assert "city" in table_page.inner_text("#between table")
@@ -256,9 +259,23 @@ def test_points_are_coloured_by_label_or_by_any_column(page, table_page):
     assert "nats" in page.inner_text("#legend")
     page.select_option("#colour", label="label")
     names = table_page.locator("#colour option").all_inner_texts()
-    assert {"age", "city", "car", "visits"} <= set(names)
+    assert {"age", "city", "car"} <= set(names)
     table_page.select_option("#colour", label="city")
     assert sorted(table_page.locator("#legend .key").all_inner_texts()) == ["</script>", "Oslo", "Rome"]
+
+
+def test_the_map_is_filled_with_what_is_decoded_there(page):
+    page.focus("#map")
+    page.keyboard.press("g")
+    page.wait_for_timeout(200)
+    settle(page)
+    tiles = "(explorer.map.tiles ?? []).map(t => [t.x, t.y])"
+    places = page.evaluate(tiles)
+    assert len(places) > 200
+    k = page.evaluate("explorer.map.tiles[100].z")
+    assert page.evaluate("explorer.map.tiles[100].picture.width") == 8
+    assert [k[int(page.input_value(name))] for name in ("#across", "#up")] == pytest.approx(places[100])
+    page.keyboard.press("g")
 
 
 def test_from_a_to_b_by_keys_with_pictures_between(digits, page):

@@ -19,6 +19,7 @@ class Explorer {
       move: (z) => this.go(z),
       jump: (row) => this.visit(row),
       hover: (row, at) => this.hover(row, at),
+      aspect: about.shown.kind === "image" ? about.shown.shape[1] / about.shown.shape[2] : 1,
       tiles: (zs, done) => this.decoder?.later("tiles", zs, (xs) => done(xs.map((x) => this.show.tile(x)))),
     });
     this.sliders = new Sliders($("directions"), this.space, about.latent, this.order, this.show, {

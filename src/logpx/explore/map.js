@@ -4,7 +4,7 @@ const TILES = 18; // decoded pictures across the map
 const NEAR = 10; // pixels from a point at which the pointer means it
 
 class LatentMap {
-  /** `asked` holds what the page does: move(z), hover(row), jump(row), tiles(zs, done). */
+  /** `asked` holds what the page does, move(z), hover(row), jump(row), tiles(zs, done), and the pictures' aspect. */
   constructor(canvas, space, dims, points, asked) {
     Object.assign(this, { canvas, space, dims, points, asked });
     this.still = document.createElement("canvas"); // all that stays while z moves
@@ -142,8 +142,8 @@ class LatentMap {
     }
     for (const { x, y, size, picture } of this.tiles) {
       const [px, py] = this.screen([x, y]);
-      const s = size * this.camera.k;
-      const [w, h] = [picture.width, picture.height].map((n) => (s * n) / Math.max(picture.width, picture.height));
+      const w = size * this.camera.k;
+      const h = w * this.asked.aspect;
       ctx.drawImage(picture, px - w / 2, py - h / 2, w + 0.5, h + 0.5);
     }
     ctx.restore();
@@ -272,8 +272,9 @@ class LatentMap {
 
   makeTiles() {
     const step = Math.max(this.width, this.height) / TILES;
+    const tall = this.asked.aspect * step;
     const cells = [];
-    for (let py = step / 2; py < this.height; py += step)
+    for (let py = tall / 2; py < this.height + tall / 2; py += tall)
       for (let px = step / 2; px < this.width; px += step) {
         const [x, y] = this.world(px, py);
         const inside = this.view.kind === "plane" || Math.hypot(x, y) < 1 + step / this.camera.k;

@@ -9,7 +9,7 @@ class PlaneView {
     Object.assign(this, { kind: "plane", space, i, j, axes: [dims[i], j === null ? null : dims[j]] });
   }
 
-  place(z, row = 0) {
+  place(z, row) {
     const u = this.space.chart(z);
     return [u[this.i], this.j === null ? scatter(row) : u[this.j], 1];
   }
@@ -23,7 +23,7 @@ class PlaneView {
 }
 
 /** A height for the row of a space of one dimension, where height says nothing. */
-const scatter = (row) => (((row * 0.6180339887) % 1) - 0.5) * 1.6;
+const scatter = (row) => (row === undefined ? 0 : ((row * 0.6180339887) % 1) * 1.6 - 0.8);
 
 /** A hyperbolic plane in the Poincaré disk. */
 class DiskView {
