@@ -204,6 +204,37 @@ def test_shift_moves_the_map_and_the_wheel_zooms_it(page):
     assert page.evaluate("explorer.map.camera.k") == pytest.approx(camera["k"])
 
 
+def test_a_box_zooms_in_and_two_fingers_do_without_moving_z(page):
+    z = go(page, [0.0, 0.0, 0.0]) and place(page)
+    page.click("[data-tool=box]")
+    page.mouse.move(*centre(page, 0.25))
+    page.mouse.down()
+    page.mouse.move(*centre(page, 0.75))
+    page.mouse.up()
+    assert page.evaluate("explorer.map.camera.k / explorer.map.fitted") == pytest.approx(2, rel=0.02)
+    page.click("[data-tool=decode]")
+    page.click("#fit")
+    finger = """([kind, id, share]) => {
+      const canvas = explorer.map.canvas, box = canvas.getBoundingClientRect();
+      canvas.setPointerCapture = () => {};
+      const at = { clientX: box.left + share * box.width, clientY: box.top + 0.5 * box.height };
+      canvas.dispatchEvent(new PointerEvent(kind, { pointerId: id, pointerType: 'touch', ...at }));
+    }"""
+    for event in (
+        ["down", 1, 0.4],
+        ["down", 2, 0.6],
+        ["move", 1, 0.3],
+        ["move", 2, 0.7],
+        ["up", 1, 0.3],
+        ["up", 2, 0.7],
+    ):
+        page.evaluate(finger, [f"pointer{event[0]}", *event[1:]])
+    settle(page)
+    assert page.evaluate("explorer.map.camera.k / explorer.map.fitted") == pytest.approx(2, rel=0.02)
+    assert place(page) == z
+    page.click("#fit")
+
+
 def test_keys_move_z_zoom_and_open_the_help(page):
     go(page, [0.0, 0.0, 0.0])
     page.focus("#map")

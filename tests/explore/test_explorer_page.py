@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from logpx import cli, explore, recipes, train
+from logpx.cli import explore as cli_explore
 from logpx.data import load
 from logpx.errors import UserError
 from logpx.evaluate import at_rest
@@ -206,6 +208,11 @@ def test_a_model_without_a_mean_to_move_through_is_refused_in_one_sentence(recip
     with pytest.raises(UserError, match=why) as refused:
         check_explorable(s)
     assert str(refused.value).endswith("`logpx report`.")
+
+
+def test_the_verb_has_the_functions_defaults():
+    verb, function = (inspect.signature(f).parameters for f in (cli_explore.explore, explore.write))
+    assert all(verb[name].default == function[name].default for name in ("rows", "samples", "seed", "force"))
 
 
 def test_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):

@@ -181,6 +181,7 @@ class Explorer {
       ramp.style.background = `linear-gradient(90deg, ${made.colours.join(",")})`;
       legend.replaceChildren(element("span", {}, pretty(made.low)), ramp, element("span", {}, `${pretty(made.high)} ${column.unit}`));
     }
+    if (made.buckets.includes(-1)) legend.append(this.key("missing", css("--faint")));
   }
 
   key(name, colour) {

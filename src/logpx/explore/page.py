@@ -20,7 +20,19 @@ from logpx.theme import DARK, LIGHT, PALETTE
 
 HERE = Path(__file__).parent
 #: in the order in which they build on each other; together they are one module
-SCRIPTS = ("geometry", "colours", "views", "decoder", "show", "map", "panels", "explorer", "start")
+SCRIPTS = (
+    "geometry",
+    "colours",
+    "views",
+    "decoder",
+    "show",
+    "grounds",
+    "pointer",
+    "map",
+    "panels",
+    "explorer",
+    "start",
+)
 
 POLICY = (
     "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval' blob:; style-src 'sha256-{style}'; "
