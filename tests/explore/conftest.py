@@ -1,4 +1,4 @@
-"""A real Chromium, shared by the tests of the explorer; where there is none they are skipped, and say so."""
+"""A real Chromium, shared by the tests of one file; where there is none they are skipped, and say so."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """$CHROMIUM, Debian's chromium, or playwright's own."""
     api = pytest.importorskip("playwright.sync_api")
