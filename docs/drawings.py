@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from logpx.networks.noise import Corrupted
 from logpx.report import charts, curved, discrete, latents, orbits, pictures, samples, sides, summary
 from logpx.report.page import Picture, Section
-from logpx.report.subject import Subject
 from logpx.samples import Words, sentences
+from logpx.subject import Subject
 
 Drawing = Callable[[Subject], Picture]
 Sections = Callable[[Subject], Section | None]

@@ -25,8 +25,9 @@ from logpx.evaluate import Evidence, at_rest, batch_of, evidence
 from logpx.model import VAE, Batch
 from logpx.report.page import Picture
 from logpx.report.pictures import TINT
-from logpx.report.style import SVG, VARIABLES
-from logpx.report.subject import Subject
+from logpx.report.style import SVG
+from logpx.subject import Subject
+from logpx.theme import VARIABLES
 from logpx.train.state import write_atomically
 
 FOLDER = Path(__file__).parent / "methods_pictures"

@@ -380,6 +380,11 @@ BAD_WITH_A_RUN = {
     "sample run -n -3": "-3 samples",
     "sample run --out .": ". exists",
     "report run --samples 0": "--samples",
+    "explore missing": "no run folder missing",
+    "explore run --rows 1": "--rows",
+    "explore run --samples 0": "--samples",
+    "explore run --out real.csv": "real.csv: the explorer is one page",
+    "explore run --out missing/e.html": "no folder missing",
 }  # fmt: skip
 
 

@@ -24,8 +24,8 @@ FLOORS = {
     4: ["model", "ladder"],
     5: ["objectives", "evaluate"],
     6: ["train", "exact", "data"],
-    7: ["recipes", "samples", "doctor", "convert", "export"],
-    8: ["cli", "estimator", "report", "verify"],
+    7: ["recipes", "samples", "doctor", "convert", "export", "subject", "theme"],
+    8: ["cli", "estimator", "report", "explore", "verify"],
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 FROZEN = (
@@ -40,6 +40,7 @@ FROZEN = (
     "sample",
     "impute",
     "report",
+    "explore",
     "compare",
     "export",
     "convert",
@@ -52,6 +53,7 @@ ALLOWED = {
     ("train", "data"),
     ("doctor", "recipes"),
     ("export", "recipes"),
+    ("subject", "recipes"),
 }
 
 

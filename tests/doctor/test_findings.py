@@ -17,7 +17,7 @@ from logpx.data import from_array, load
 from logpx.doctor import Remedy, examine, findings, prescribed, treat
 from logpx.errors import UserError
 from logpx.report.diagnosis import diagnosis
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import fit
 
 

@@ -18,7 +18,7 @@ from logpx.distributions import ProductOf, WrappedNormal
 from logpx.distributions.wrapped import kl_at_one_mean
 from logpx.recipes import hyperspherical_vae, mixed_curvature_vae, poincare_vae, vae
 from logpx.report import charts, curved, geodesics, maps, pictures
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import fit
 
 NAN = re.compile(r"\bnan\b")

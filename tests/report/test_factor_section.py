@@ -10,7 +10,7 @@ from logpx.data import from_array
 from logpx.evaluate.disentangle import mig, mutual_informations
 from logpx.recipes import hyperspherical_vae, vae
 from logpx.report import factors
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import fit
 
 V = torch.cartesian_prod(torch.arange(3), torch.arange(4)).repeat(10, 1)

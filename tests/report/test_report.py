@@ -20,7 +20,7 @@ from logpx.recipes import command, load_run, vae
 from logpx.recipes.classical import ppca
 from logpx.report import charts, latents, pictures, samples
 from logpx.report.page import digits_for, number
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import fit
 
 SCRIPT = "<script>alert(1)</script>"

@@ -9,7 +9,7 @@ from logpx import evaluate
 from logpx.data import from_array
 from logpx.recipes import vae
 from logpx.report import sides
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import fit
 from logpx.train.kept import keep_evaluation
 

@@ -27,7 +27,7 @@ from logpx.report import (
     summary,
 )
 from logpx.report.page import Picture, Section, page
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import Run
 from logpx.train.state import write_atomically
 
@@ -89,7 +89,7 @@ def _compose(s: Subject) -> tuple[str, list[Picture]]:
         header = summary.headline(s)
         sections = [made for make in SECTIONS if (made := make(s))]
     footer = f"Written by logpx {logpx.__version__}. One file; nothing is fetched."
-    return page(summary.title(s), header, sections, footer), [p for section in sections for p in section.pictures]
+    return page(s.title, header, sections, footer), [p for section in sections for p in section.pictures]
 
 
 def _place(run: Run, to: str | Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from logpx.report import charts
 from logpx.report.charts import Axis, Range, bottom_axis, line, svg, text
 from logpx.report.page import Picture, with_error
-from logpx.report.style import PALETTE
+from logpx.theme import PALETTE
 
 ROW, TOP = 30, 34  # pixels of a line, and above the first
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from logpx.report.page import number
-from logpx.report.style import CLASSES, PALETTE
+from logpx.report.style import CLASSES
+from logpx.theme import PALETTE
 
 Range = tuple[float, float]
 Series = dict[str, list[float]]  # "train", "held_out" -> a value per epoch

@@ -3,7 +3,7 @@
 from logpx.evaluate import CodeUsage, code_usage
 from logpx.report import charts
 from logpx.report.page import Picture, Section, figure, lede, number
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 BARS = 100
 

@@ -25,7 +25,7 @@ from logpx.report.page import (
 )
 from logpx.report.rate_distortion import Curve, is_placed, rates
 from logpx.report.samples import COLUMNS, to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train.comparison import Comparison, Difference, Line, parameters
 from logpx.train.state import write_text
 

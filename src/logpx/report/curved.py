@@ -17,7 +17,7 @@ from logpx.report import charts, maps, pictures
 from logpx.report.latents import SIDE, WALKS, moving_map, points_sentence
 from logpx.report.page import Picture, Section, figure, lede, number, side_by_side
 from logpx.report.samples import to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 WEAKLY_CURVED = 1.0  # in radii: circumferences are within 18 percent of 2 pi r up to there
 TILE = 40  # pixels of a mosaic's tiles

@@ -9,7 +9,7 @@ from logpx.errors import UserError
 from logpx.report import charts
 from logpx.report.charts import Axis
 from logpx.report.page import Picture, Section, figure, lede, number, side_by_side
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 EIGENVALUES = 60
 

@@ -7,7 +7,7 @@ from logpx.report import pictures
 from logpx.report.latents import WALKS, most_used
 from logpx.report.page import Picture, Section, figure, lede
 from logpx.report.samples import to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 CLASSES = 16  # shown at most
 

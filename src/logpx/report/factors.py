@@ -3,7 +3,7 @@
 from logpx.evaluate.disentangle import BINS, mig, mutual_informations
 from logpx.report.latents import most_used
 from logpx.report.page import Section, lede, number, table
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 
 def informations(s: Subject) -> Section | None:

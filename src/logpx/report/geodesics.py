@@ -13,7 +13,7 @@ from logpx.report.curved import file_of, first_mean, kind, normal_prior, title
 from logpx.report.latents import WALK, WALKS, fitted
 from logpx.report.page import Picture, Section, digits_for, figure, lede, number, table
 from logpx.report.samples import to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 DRAWS = 32  # of each row, for a KL without a closed form
 PAIRS, STEPS = 6, 9

@@ -8,7 +8,7 @@ from logpx.report import charts, pictures
 from logpx.report.charts import Range
 from logpx.report.page import Picture, Section, figure, lede, side_by_side
 from logpx.report.samples import to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train import state
 
 SIDE, WALK, WALKS, BARS, KEYS = 20, 11, 10, 100, 20

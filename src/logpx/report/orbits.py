@@ -11,7 +11,7 @@ from logpx.report import charts, maps, pictures
 from logpx.report.latents import points_sentence
 from logpx.report.page import Picture, Section, figure, lede, number, side_by_side, table
 from logpx.report.samples import to_unit
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 NOTABLE = 0.1  # of the longest operator's length
 SHOWN, ORBITS, STEPS = 4, 8, 181  # operators, orbits of each, points of one

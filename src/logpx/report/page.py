@@ -10,7 +10,8 @@ import re
 from html import escape
 from typing import NamedTuple
 
-from logpx.report.style import STYLE, SVG, VARIABLES, highlights
+from logpx.report.style import STYLE, SVG, highlights
+from logpx.theme import VARIABLES
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 

@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from logpx.report.charts import Axis, Range
-from logpx.report.style import CLASSES, PALETTE
+from logpx.report.style import CLASSES
+from logpx.theme import PALETTE
 
 SIZE = 480  # of the animation, in pixels
 FRAMES, FILMED = 60, 800  # of it, and its points, at most: where they move at random a frame takes 15 kB

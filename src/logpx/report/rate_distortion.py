@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from logpx.report import charts
 from logpx.report.charts import Axis, Range, line, svg, text
 from logpx.report.page import Picture, Section, figure, lede, number
-from logpx.report.style import PALETTE
+from logpx.theme import PALETTE
 from logpx.train.standings import written
 
 Row = dict[str, Any]

@@ -5,19 +5,15 @@ from torch import Tensor
 
 from logpx.report import charts, pictures
 from logpx.report.page import Picture, Section, figure, lede, side_by_side
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 COLUMNS, PANELS, BINS, MESH = 10, 6, 40, 96
 
 
 def to_unit(s: Subject, x: Tensor) -> Tensor:
-    """Pixels in [0, 1], by what the numbers are: as they stand, by levels, or between the data's extremes."""
-    if s.data.kind in ("binary", "grey"):
-        return x
-    if s.data.spec.levels:
-        return x / (s.data.spec.levels - 1)
-    low, high = s.x.flatten()[:1_000_000].nanquantile(torch.tensor([0.001, 0.999])).tolist()
-    return (x - low) / max(high - low, 1e-12)
+    """Pixels in [0, 1]."""
+    low, high = s.pixel_range
+    return x if (low, high) == (0.0, 1.0) else (x - low) / (high - low)
 
 
 # --- reconstructions -------------------------------------------------------------------------------------------------

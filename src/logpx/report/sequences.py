@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from logpx.report.page import Section, lede, table
-from logpx.report.subject import Subject
 from logpx.samples import Words, sentences
+from logpx.subject import Subject
 
 PAIRS, DRAWS = 12, 20
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from logpx.recipes import command
 from logpx.report.page import Section, lede, pairs, unbroken
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 
 def settings(s: Subject) -> Section:

@@ -9,7 +9,7 @@ import torch
 from logpx.report import charts
 from logpx.report.charts import Axis, line, svg, text
 from logpx.report.page import Picture, Section, digits_for, figure, lede, number, side_by_side, symbols
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 from logpx.train.kept import kept_evaluation
 
 Numbers = dict[str, Any]

@@ -22,7 +22,7 @@ from logpx.report.page import (
     table,
     unbroken,
 )
-from logpx.report.subject import Subject
+from logpx.subject import Subject
 
 # --- headline --------------------------------------------------------------------------------------------------------
 
@@ -31,29 +31,14 @@ def headline(s: Subject) -> str:
     """The top of the page: what was trained on what, the number, and the few facts that say what it is worth."""
     info = s.run.info
     row = RECIPES.get(info.get("recipe") or "")
-    top = f"<h1>{escape(title(s))}</h1>\n"
+    top = f"<h1>{escape(s.title)}</h1>\n"
     top += f'<p class="reference">{escape(row.reference)}</p>\n' if row else ""
-    top += f'<p class="soft">{escape(_data_words(s))}</p>\n'
+    top += f'<p class="soft">{escape(s.data_words)}</p>\n'
     body = _evidence(s, s.evidence) if s.evidence else _without_evidence(s)
     doubt = s.evidence.doubt if s.evidence else None
     said = [str(words) for words in (doubt, info.get("warning")) if words]
     warning = "".join(f'<p class="warning">{symbols(words)}</p>\n' for words in said)
     return top + body + warning + pairs(_facts(s), "facts")
-
-
-def title(s: Subject) -> str:
-    """ "Variational autoencoder on MNIST"."""
-    row = RECIPES.get(s.run.info.get("recipe") or "")
-    return f"{row.title if row else 'A model of hand-made parts'} on {s.data.name}"
-
-
-def _data_words(s: Subject) -> str:
-    *channels, shape = s.data.shape[0], " × ".join(str(n) for n in s.data.shape[-2:])
-    protocol = "" if s.data.protocol == "as-is" else f", protocol {s.data.protocol}"
-    what = f"{shape} column{'s' * (shape != '1')}"
-    if s.is_image:
-        what = f"images of {shape}" + (" in colour" if channels == [3] else "")
-    return f"{s.data.name}: {what}, {s.data.kind}{protocol}"
 
 
 def _evidence(s: Subject, e: Evidence) -> str:

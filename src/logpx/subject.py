@@ -1,4 +1,4 @@
-"""What a report looks at (floor 8): the run, the rows it shows, and the few things asked of the model, each asked once."""
+"""What a page about a run looks at (floor 7): the run, the rows shown, and the few things asked of the model, each once."""
 
 import math
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from logpx.errors import UserError
 from logpx.evaluate import Evidence, Usage, usage
 from logpx.likelihoods import Tokens
 from logpx.model import VAE, Batch
+from logpx.recipes import RECIPES
 from logpx.train import Run
 
 POINTS, SHOWN = 10_000, 600  # rows whose latents are drawn; rows that are kept whole
@@ -32,6 +33,32 @@ class Subject:
     @property
     def model(self) -> VAE:
         return self.run.model
+
+    @property
+    def title(self) -> str:
+        """ "Variational autoencoder on MNIST"."""
+        row = RECIPES.get(self.run.info.get("recipe") or "")
+        return f"{row.title if row else 'A model of hand-made parts'} on {self.data.name}"
+
+    @property
+    def data_words(self) -> str:
+        """ "MNIST: images of 28 × 28, binary, protocol dynamic"."""
+        *channels, shape = self.data.shape[0], " × ".join(str(n) for n in self.data.shape[-2:])
+        protocol = "" if self.data.protocol == "as-is" else f", protocol {self.data.protocol}"
+        what = f"{shape} column{'s' * (shape != '1')}"
+        if self.is_image:
+            what = f"images of {shape}" + (" in colour" if channels == [3] else "")
+        return f"{self.data.name}: {what}, {self.data.kind}{protocol}"
+
+    @cached_property
+    def pixel_range(self) -> tuple[float, float]:
+        """The numbers of black and white, by what pixels are: as they stand, by levels, or the data's extremes."""
+        if self.data.kind in ("binary", "grey"):
+            return 0.0, 1.0
+        if self.data.spec.levels:
+            return 0.0, float(self.data.spec.levels - 1)
+        low, high = self.x.flatten()[:1_000_000].nanquantile(torch.tensor([0.001, 0.999])).tolist()
+        return low, low + max(high - low, 1e-12)
 
     @property
     def is_image(self) -> bool:
@@ -66,7 +93,7 @@ class Subject:
     def batch(self) -> Batch:
         """The first rows with their context; n is smaller for large images."""
         n = max(16, min(SHOWN, 2**24 // math.prod(self.data.shape)))
-        return self.split.batch(slice(0, n), self._generator())
+        return self.split.batch(slice(0, n), self.generator())
 
     @cached_property
     def x(self) -> Tensor:
@@ -90,7 +117,7 @@ class Subject:
 
         Of categorical latents the most probable codes.
         """
-        generator, step = self._generator(), self._at_once
+        generator, step = self.generator(), self._at_once
         top = min(len(self.split), POINTS)
         pieces = (self.split.batch(slice(i, min(i + step, top)), generator) for i in range(0, top, step))
         return torch.cat([spaces.centres(self.encode(batch)).cpu().float() for batch in pieces])
@@ -267,6 +294,7 @@ class Subject:
         like = next(self.model.parameters())
         return x.to(like.device, like.dtype)
 
-    def _generator(self) -> torch.Generator:
+    def generator(self) -> torch.Generator:
+        """For rows that are drawn at each read; the same draws for whoever asks."""
         rows = self.split.rows
         return torch.Generator(rows.device if isinstance(rows, Tensor) else "cpu").manual_seed(self.seed)
