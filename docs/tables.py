@@ -11,6 +11,7 @@ from pages import cell, write_pages
 from logpx.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
+READMES = (ROOT / "README.md", ROOT / "README.ko.md")
 
 
 def recipe_table() -> str:
@@ -52,16 +53,16 @@ def measured_table() -> str:
     return "\n".join(["| nats per image | logpx | reference |", "|---|---|---|", *lines])
 
 
-def write_readme() -> None:
-    """The README's generated parts, each between its two marks."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    for mark, table in (("recipes", recipe_table()), ("measured", measured_table())):
-        before, _, rest = text.partition(f"<!-- {mark} -->")
-        text = f"{before}<!-- {mark} -->\n{table}\n<!-- /{mark} -->{rest.partition(f'<!-- /{mark} -->')[2]}"
-    readme.write_text(text)
+def write_readmes() -> None:
+    """The generated parts of the README, in either language, each between its two marks."""
+    for readme in READMES:
+        text = readme.read_text()
+        for mark, table in (("recipes", recipe_table()), ("measured", measured_table())):
+            before, _, rest = text.partition(f"<!-- {mark} -->")
+            text = f"{before}<!-- {mark} -->\n{table}\n<!-- /{mark} -->{rest.partition(f'<!-- /{mark} -->')[2]}"
+        readme.write_text(text)
 
 
 if __name__ == "__main__":
-    write_readme()
+    write_readmes()
     write_pages()

@@ -26,3 +26,23 @@ def test_links_between_pages_lead_somewhere():
     for path in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists() or target.startswith("methods/"), (path.name, target)
+
+
+def test_the_readme_says_the_same_in_both_languages():
+    """The same code, numbers, files, links and headings; the prose is for people to compare."""
+
+    def bones(page: Path) -> dict[str, list[str]]:
+        text = page.read_text()
+        prose = re.sub(r"```.*?```|<!-- (\w+) -->.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
+        return {
+            "code": re.findall(r"```.*?```", text, re.DOTALL),
+            "headings": re.findall(r"^#+", prose, re.MULTILINE),
+            "links": sorted(set(re.findall(r"\]\(([^)]+)\)", prose)) - {file.name for file in READMES}),
+            "numbers": sorted(re.findall(r"\d+\.\d+", prose)),
+            "names": sorted(set(re.findall(r"`([^`]+)`", prose))),
+        }
+
+    english, *others = (bones(page) for page in sorted(READMES, key=lambda page: len(page.name)))
+    assert others
+    for other in others:
+        assert other == english

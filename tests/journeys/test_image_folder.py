@@ -22,6 +22,7 @@ STEPS = {
     "sample runs/pictures -n 200 --out new.npy": ("new.npy",),
     "score runs/pictures pictures --samples 20 -o scores.csv": ("scores.csv",),
     "report runs/pictures": ("runs/pictures/report.html",),
+    "explore runs/pictures --no-open": ("runs/pictures/explorer.html",),
 }
 
 
