@@ -43,7 +43,7 @@ HEADLINES: dict[str, Headline] = {
     ),
     "conditional_vae": Headline(
         "conditional_vae",
-        "L_500 of log p(x|label), MNIST",
+        "L_500 of log p(x|label), dynamic MNIST",
         ("log p(x|label): L_500",),
         "10 epochs (shortened: 100 is usual)",
         why=("why no paper's number",),
@@ -79,7 +79,7 @@ HEADLINES: dict[str, Headline] = {
     ),
     "iwae": Headline(
         "iwae",
-        "L_5000, MNIST, k = 50",
+        "L_5000, dynamic MNIST, k = 50",
         ("L_5000", "IWAE, k = 50"),
         "Muon 4e-3, cosine, batch 100",
         ("L_5000", "IWAE, k = 50", "paper"),
@@ -119,7 +119,7 @@ HEADLINES: dict[str, Headline] = {
     ),
     "linear_vae": Headline(
         "linear_vae",
-        "ELBO, 1,000 MNIST images",
+        "ELBO, 1,000 grey MNIST images",
         ("elbo",),
         "full batch, Adam 1e-2 on a cosine, 2,000 steps",
         ("probabilistic PCA maximum of the same images",),
@@ -152,7 +152,7 @@ HEADLINES: dict[str, Headline] = {
     ),
     "vamp_vae": Headline(
         "vamp_vae",
-        "L_200 less that of N(0, I), MNIST",
+        "L_200 less that of N(0, I), dynamic MNIST",
         ("VampPrior minus N(0, I), pair by pair",),
         "2 epochs",
         elsewhere=("paper", "VampPrior"),
@@ -176,7 +176,7 @@ HEADLINES: dict[str, Headline] = {
     ),
     "hyperspherical_vae": Headline(
         "hyperspherical_mnist",
-        "L_500, MNIST, d = 10",
+        "L_500, dynamic MNIST, d = 10",
         ("S-VAE, d = 10", "L_500"),
         "Muon 6e-3 along half a cosine, batch 256, the KL warmed up over 10 epochs, 50 epochs",
         ("paper", "S-VAE, d = 10"),
@@ -215,14 +215,14 @@ HEADLINES: dict[str, Headline] = {
     "pixelcnn": Headline("pixelcnn", "log p(x), exact, digits", ("log p(x)",), "30 epochs", why=("paper", "why")),
     "pixel_vae": Headline(
         "pixel_vae",
-        "L_20, MNIST",
+        "L_20, dynamic MNIST",
         ("L_20", "with the remedies"),
         "24 epochs with the remedies",
         why=("paper", "why"),
     ),
     "wae_mmd": Headline(
         "wae_mmd",
-        "MMD^2 of samples, MNIST",
+        "MMD^2 of samples, grey MNIST",
         ("samples against test rows", "wae_mmd", "over seeds"),
         "3 epochs",
         digits=4,
@@ -230,32 +230,34 @@ HEADLINES: dict[str, Headline] = {
     ),
     "wae_gan": Headline(
         "wae_gan",
-        "MMD^2 of samples, MNIST",
+        "MMD^2 of samples, grey MNIST",
         ("samples against test rows", "wae_gan", "over seeds"),
         "3 epochs",
         digits=4,
         why=("paper", "why not here"),
     ),
     "aae": Headline(
-        "aae", "MMD^2 of samples, MNIST", ("samples against test rows", "aae", "over seeds"), "3 epochs", digits=4
+        "aae", "MMD^2 of samples, grey MNIST", ("samples against test rows", "aae", "over seeds"), "3 epochs", digits=4
     ),
     "info_vae": Headline(
-        "info_vae", "L_100, MNIST", ("L_100", "info_vae {'alpha': 0.0}"), "3 epochs", why=WITHOUT_LIKELIHOOD
+        "info_vae", "L_100, dynamic MNIST", ("L_100", "info_vae {'alpha': 0.0}"), "3 epochs", why=WITHOUT_LIKELIHOOD
     ),
     "beta_tc": Headline(
         "representation", "MIG, sprites, beta 6", ("beta_tc, beta 6", "mig"), "30 epochs", digits=3, why=NO_PAPER
     ),
-    "factor_vae": Headline("factor_vae", "L_100, MNIST", ("L_100", "factor_vae"), "3 epochs", why=WITHOUT_LIKELIHOOD),
+    "factor_vae": Headline(
+        "factor_vae", "L_100, dynamic MNIST", ("L_100", "factor_vae"), "3 epochs", why=WITHOUT_LIKELIHOOD
+    ),
     "dip_vae": Headline(
         "dip_vae",
-        "L_100, MNIST",
+        "L_100, dynamic MNIST",
         ("L_100", "dip_vae {'version': 'ii', 'diagonal': 1.0}"),
         "3 epochs",
         why=WITHOUT_LIKELIHOOD,
     ),
     "divergence_vae": Headline(
         "divergence_vae",
-        "L_100, MNIST, Jensen-Shannon",
+        "L_100, dynamic MNIST, Jensen-Shannon",
         ("L_100", "divergence_vae {'which': 'jensen_shannon'}"),
         "3 epochs",
         why=WITHOUT_LIKELIHOOD,

@@ -69,7 +69,10 @@ def test_the_headline_leads_to_a_number_and_its_words_are_the_files(name):
 def test_like_stands_beside_like(name):
     """Whose the other number is is said; what is published of other data or by another protocol is not in the table."""
     row = headlines.HEADLINES[name]
-    settings = readings.evidence(row.file)["settings"]
+    data, settings = readings.evidence(row.file)["data"], readings.evidence(row.file)["settings"]
+    if "MNIST" in row.what:  # four data sets have this name
+        assert ("dynamic MNIST" in row.what) == ("dynamic" in data)
+        assert ("grey" in row.what) == ("dynamic" not in data)
     assert bool(row.other) == bool(row.by), "the other number has an owner"
     assert not (row.other and row.elsewhere), "either it can be compared or it cannot"
     assert row.other or not row.theirs or row.elsewhere, "a protocol of no number"
