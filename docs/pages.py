@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headlines import EVIDENCE, HEADLINES, Headline, at, evidence, ours, plus_minus, published, trained
+from headlines import HEADLINES, Headline
+from readings import EVIDENCE, at, compared, evidence, ours, plus_minus, trained
 
 from logpx.recipes import RECIPES, Recipe
 from logpx.recipes.base import WHEN
@@ -19,7 +20,7 @@ WIDEST = 84  # characters of a command line that a page shows whole
 
 
 def method_page(name: str) -> str:
-    """What it is, its formula, when to use it, its number beside the paper's, its picture; then how, and all the rest."""
+    """What it is, its formula, when to use it, its number beside another, its picture; then how, and all the rest."""
     row = RECIPES[name]
     _, formula, *prose = row.text[0].split("\n\n")
     told = "\n\n".join(paragraph for paragraph in prose if not paragraph.startswith(WHEN))
@@ -31,7 +32,7 @@ def method_page(name: str) -> str:
             f"```text\n{below_each_other(formula)}\n```",
             in_markdown(told),
             f"## When to use it\n\n**When:** {in_markdown(row.when)}",
-            f"## Our number and the paper's\n\n{at_a_glance(name)}",
+            f"## Our number, and another to compare\n\n{at_a_glance(name)}",
             f"## What it looks like\n\n{picture_of(name)}",
             f"## How to run it\n\n{example(name)}",
             options(row),
@@ -55,24 +56,27 @@ def in_markdown(text: str) -> str:
     return text.replace("<", "&lt;")
 
 
-# --- our number and the paper's ----------------------------------------------------------------------------------------
+# --- our number, and another to compare --------------------------------------------------------------------------------
 
 
 def at_a_glance(name: str) -> str:
     """The headline number, what stands beside it, and how each was trained."""
     row = HEADLINES[name]
-    lines = [f"| | logpx | {row.by or 'the paper'} |", "|---|---|---|"]
-    lines.append(f"| {cell(row.what)} | **{ours(row)}** | {published(row).removesuffix(f' ({row.by})')} |")
-    lines.append(f"| protocol | {cell(trained(row))} | {cell(row.theirs)} |")
-    return in_markdown("\n".join(lines) + f"\n\n{beside(row)}")
+    columns = [("", cell(row.what), "protocol"), ("logpx", f"**{ours(row)}**", cell(trained(row)))]
+    if row.other:
+        columns.append((row.by, compared(row), cell(row.theirs)))
+    head, *rows = (f"| {' | '.join(cells)} |" for cells in zip(*columns, strict=True))
+    return in_markdown("\n".join([head, f"|{'---|' * len(columns)}", *rows]) + f"\n\n{beside(row)}")
 
 
 def beside(row: Headline) -> str:
-    """What has to be known of the paper's number, or why there is none, in the words of the file."""
+    """What has to be known of the other number, or why there is none, in the words of the file."""
     why = at(evidence(row.file), row.why).rstrip(".") if row.why else ""
     if row.elsewhere:
-        return f"Published for other data, which is no comparison: {at(evidence(row.file), row.elsewhere)} ({why})."
-    if row.paper is None:
+        whose, protocol = row.elsewhere[-1], f"; {row.theirs}" if row.theirs else ""
+        number = at(evidence(row.file), row.elsewhere)
+        return f"Published for other data or by another protocol, which is no comparison: {whose}: {number} ({why}){protocol}."
+    if row.other is None:
         return f"No number of the paper's can stand beside ours{f': {why}' if why else ''}."
     return f"{capital(why)}." if why else ""
 

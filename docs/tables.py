@@ -5,8 +5,9 @@
 
 from pathlib import Path
 
-from headlines import HEADLINES, epochs, evidence, ours, plus_minus, published
+from headlines import HEADLINES
 from pages import cell, write_pages
+from readings import epochs, evidence, named, ours, plus_minus
 
 from logpx.recipes import RECIPES
 
@@ -15,23 +16,27 @@ READMES = (ROOT / "README.md", ROOT / "README.ko.md")
 
 
 def recipe_table() -> str:
-    """The README's table: each recipe with its number and the paper's, both read from evidence/."""
-    head = ["| recipe | method | our number | the paper's | reference |", "|---|---|---|---|---|"]
+    """The README's table: each recipe with its number and what it is compared with, both read from evidence/."""
+    head = ["| recipe | method | our number | compared with | reference |", "|---|---|---|---|---|"]
     return "\n".join(head + [recipe_row(name) for name in RECIPES])
 
 
 def recipe_row(name: str) -> str:
     row, number = RECIPES[name], HEADLINES[name]
     mine = f"{number.what}: {ours(number)}" + (f", {short}" if (short := epochs(number)) else "")
-    return f"| `{name}` | {row.title} | {cell(mine)} | {cell(published(number))} | {row.reference} |"
+    return f"| `{name}` | {row.title} | {cell(mine)} | {cell(named(number))} | {row.reference} |"
 
 
 def measured_table() -> str:
     """What the README says beyond its table of recipes, each figure read from its file in evidence/."""
     vae, bounds = evidence("vae_2d_mnist"), evidence("iwae")["L_5000"]
-    grey, network = vae["grey score (a score, not a log-likelihood)"], "784-400-2, 100 epochs"
+    grey, network = vae[HEADLINES["vae"].ours[0]], "784-400-2, 100 epochs"
     rows = [
-        (f"{what} of the grey score, {network}", plus_minus(grey[term], -1), f"{-vae['paper'][term]:.2f}")
+        (
+            f"{what} of the grey score, {network}, best epoch by test loss",
+            plus_minus(grey[term]),
+            f"{vae['paper'][term]:.2f} ({HEADLINES['vae'].by})",
+        )
         for what, term in (("reconstruction", "reconstruction"), ("KL", "kl"))
     ]
     rows += [
@@ -45,12 +50,12 @@ def measured_table() -> str:
         (
             f"L_5000, 784-200-200-50, {found['epochs']} epochs: {name}",
             plus_minus(found),
-            f"{found['paper']:.2f} (3,280 epochs)",
+            f"{found['paper']:.2f} ({HEADLINES['iwae'].by})",
         )
         for name, found in bounds.items()
     ]
     lines = [f"| {what} | {mine} | {theirs} |" for what, mine, theirs in rows]
-    return "\n".join(["| nats per image | logpx | reference |", "|---|---|---|", *lines])
+    return "\n".join(["| nats per image | logpx | compared with |", "|---|---|---|", *lines])
 
 
 def write_readmes() -> None:

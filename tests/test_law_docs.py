@@ -89,6 +89,7 @@ def test_the_guides_pictures_are_those_that_their_script_draws(monkeypatch):
     spec = importlib.util.spec_from_file_location("docs_figures", DOCS / "figures.py")
     figures = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "docs_figures", figures)
+    monkeypatch.syspath_prepend(DOCS)
     spec.loader.exec_module(figures)
     for make in figures.PICTURES:
         picture = make()
