@@ -62,6 +62,19 @@ def test_a_model_without_a_counterpart_says_so(file: str, capsys: pytest.Capture
     assert "margin = 0.4: the model has none" in out
 
 
+def test_nothing_of_a_file_reaches_the_terminal_raw(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key that would be a line of its own, a value that would move the cursor, blanks that would wrap."""
+    forged = {"a = 1: --a\nlogpx train vae evil": "\x1b[2J", "b\u202e\x9b": "é", "c" + " " * 200: ["\n"]}
+    Path(file).write_text(json.dumps(CONFIG | forged))
+    assert run(f"convert pythae {file}") == 0
+    out = capsys.readouterr().out
+    assert [line.split()[2] for line in out.splitlines() if line.startswith("logpx train")] == ["beta_vae"]
+    assert all(line.isprintable() and len(line) < 300 for line in out.splitlines())
+    assert r"'a = 1: --a\nlogpx train vae evil' = '\x1b[2J': not a setting" in out
+    assert r"'b\u202e\x9b' = é: not a setting" in out
+    assert r" = ['\n']: not a setting" in out
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
@@ -69,6 +82,8 @@ def test_a_model_without_a_counterpart_says_so(file: str, capsys: pytest.Capture
         ("convert keras model_config.json", "keras"),
         ("convert pythae model_config.json --kl 3", "give it with --loss"),
         ("convert pythae model_config.json --loss 3", "give the KL"),
+        ("convert pythae model_config.json --loss 3 --kl 2 --validation", "--validation is about PyTorch-VAE"),
+        ("convert pythae /dev/zero", "is larger than"),
         ("convert pythae model_config.json --rows 0", "--rows"),
         ("convert scvi model.pt", "is a pickle"),
     ],

@@ -117,12 +117,38 @@ def test_a_default_that_the_file_leaves_out_is_the_tools_and_said_to_be() -> Non
             {"model_params": {"name": "WAE_MMD"}, "data_params": {"train_batch_size": 1}},
             "two rows or more",
         ),
+        (
+            "pytorch-vae",
+            {"model_params": {"name": "WAE_MMD", "kernel_type": "x\nlogpx"}},
+            r"kernel_type is 'x\\nlogpx'",
+        ),
+        ("pytorch-vae", {"model_params": {"name": "VanillaVAE"}, "exp_params": {"kld_weight": 5e-324}}, "be positive"),
+        ("pythae", {"name": "WAE_MMD_Config", "kernel_choice": "laplace"}, "it is one of imq, rbf"),
+        (
+            "pythae",
+            {"name": "PoincareVAEConfig", "prior_distribution": "x", "posterior_distribution": "x"},
+            "posterior_distribution is 'x'",
+        ),
+        ("pythae", {"name": "BetaVAEConfig", "beta": [10**5000]}, "beta is a list beyond any setting"),
+        ("pythae", {"name": "x" * 9999}, r"are named 'x{36}\.\.\.,"),
         ("scvi", {"model": "PyroVI"}, "The model is 'PyroVI'"),
+        ("scvi", {"n_layers": 1e12}, "n_layers is 1000000000000 in the settings: up to 100 layers"),
+        ("scvi", {"n_layers": -1}, "n_layers is -1 in the settings: it must be positive"),
+        ("scvi", {"n_hidden": 0}, "n_hidden is 0 in the settings: it must be positive"),
+        ("scvi", {"train_size": 1.5}, "train_size is 1.5 in the settings: a share of the cells, up to 1"),
+        ("scvi", {"train_size": -0.5}, "train_size is -0.5 in the settings: it must be positive"),
+        ("scvi", {"train_size": 1.5, "rows": 100}, "a share of the cells"),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(tool: str, settings: dict[str, Any], match: str) -> None:
     with pytest.raises(UserError, match=match):
         convert.convert(tool, settings)
+
+
+def test_a_model_without_a_counterpart_has_no_rules() -> None:
+    assert not [
+        (tool, name) for tool, name in ALL if not convert.MODELS[tool][name].recipe and convert.MODELS[tool][name].rules
+    ]
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -139,6 +165,27 @@ def test_two_files_are_one_configuration(tmp_path: Path) -> None:
     training.write_text(json.dumps({"latent_dim": 4}))
     with pytest.raises(UserError, match="latent_dim is 3 in one file and 4 in"):
         convert.settings_of([model, training])
+
+
+def test_a_number_that_is_none_equals_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"name": "BetaVAEConfig", "beta": NaN}')
+    settings = convert.settings_of([tmp_path / "a.json"])
+    with pytest.raises(UserError, match="beta is nan in the settings: a number belongs there"):
+        convert.convert("pythae", settings)
+    (tmp_path / "b.json").write_text('{"a\\nb": 1}')
+    (tmp_path / "c.json").write_text('{"a\\nb": "\\u001b"}')
+    with pytest.raises(UserError, match=r"^'a\\nb' is 1 in one file and '\\x1b' in "):
+        convert.settings_of([tmp_path / "b.json", tmp_path / "c.json"])
+
+
+def test_what_has_no_end_is_not_read_to_its_end() -> None:
+    with pytest.raises(UserError, match="/dev/zero is larger than 200,000 bytes"):
+        convert.read("/dev/zero")
+
+
+def test_yaml_becomes_what_json_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("a: {2001-01-02: 2003-04-05, 1: [null, .5]}\n")
+    assert convert.read(tmp_path / "a.yaml") == {"a": {"2001-01-02": "2003-04-05", "1": [None, 0.5]}}
 
 
 def test_yaml_is_read_safely(tmp_path: Path) -> None:
@@ -171,7 +218,21 @@ def test_without_pyyaml_a_sentence_says_what_to_do(tmp_path: Path, monkeypatch: 
         ("c.json", b"{", "is not JSON"),
         ("c.json", b"[1]", "holds no settings by name"),
         ("c.json", b"\xff\xfe", "is no text"),
-        ("c.json", b"[" * 100_000, "is not JSON"),
+        ("c.json", b"[" * 100_000, "more than 32 lists in each other"),
+        ("c.json", b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", "more than 32 lists in each other"),
+        ("c.json", b'{"seed": ' + b"1" * 5000 + b"}", "holds a number, a date or a text that is none"),
+        ("c.json", b'{"\\ud800x": 1}', "holds a number, a date or a text that is none"),
+        ("c.json", b'{"a": ["\\udfff"]}', "holds a number, a date or a text that is none"),
+        ("c.json", b" " * 200_001, "is larger than 200,000 bytes"),
+        ("c.yaml", b"seed: " + b"1" * 5000, "holds a number, a date or a text that is none"),
+        ("c.yaml", b"seed: 0x" + b"f" * 5000, "holds a number, a date or a text that is none"),
+        ("c.yaml", b"day: 2001-99-99", "holds a number, a date or a text that is none"),
+        ("c.yaml", b"[" * 100_000, "more than 32 lists in each other"),
+        ("c.yaml", b"a: &a [*a]", "anchors and aliases are not read"),
+        ("c.yaml", b"a: &a [1]", "anchors and aliases are not read"),
+        ("c.yaml", b"a: *b", "anchors and aliases are not read"),
+        ("c.yaml", b"a: !!int ''", "tags are not read"),
+        ("c.yaml", "a: [\u202e".encode(), r"is not YAML \([^\u202e]*\)"),
         ("c.yaml", b"a: [", "is not YAML"),
         ("c.yaml", b"only words", "holds no settings by name"),
     ],

@@ -90,7 +90,18 @@ def test_scvis_elbo_is_minus_its_column() -> None:
         ("pythae", {"name": "BetaVAEConfig", "input_dim": [2], "beta": 2}, "give the KL that was printed beside it"),
         ("pythae", {"name": "WAE_MMD_Config", "input_dim": [2]}, "no bound on log p"),
         ("pytorch-vae", {"model_params": {"name": "IWAE"}}, "no bound on log p"),
+        (
+            "pythae",
+            {"name": "VAEConfig", "input_dim": [-1, 28, 28]},
+            "input_dim is -1 in the settings: it must be positive",
+        ),
+        ("pythae", {"name": "VAEConfig", "input_dim": [0]}, "input_dim is 0 in the settings: it must be positive"),
+        ("pythae", {"name": "VAEConfig", "input_dim": [10**15] * 30}, "input_dim is 1000000.* a whole number"),
+        ("pythae", {"name": "VAEConfig", "input_dim": [2], "reconstruction_loss": "l1"}, "it is one of mse, bce"),
+        ("pythae", {"name": "IWAEConfig", "input_dim": [2], "reconstruction_loss": "l1"}, "it is one of mse, bce"),
         ("scvi", {"model": "TOTALVI"}, "only the elbo_ columns of SCVI are"),
+        ("scvi", {"model": "a\nb"}, r"What 'a\\nb' prints"),
+        ("keras", {}, "tool is 'keras'"),
     ],
 )
 def test_numbers_that_say_too_little_are_refused(tool: str, settings: dict[str, Any], match: str) -> None:
@@ -98,6 +109,15 @@ def test_numbers_that_say_too_little_are_refused(tool: str, settings: dict[str, 
         convert.nats(tool, settings, 3.0)
     with pytest.raises(UserError, match="loss is nan"):
         convert.nats(tool, settings, math.nan)
+
+
+def test_what_says_nothing_of_a_tool_is_refused() -> None:
+    with pytest.raises(UserError, match="--validation is about PyTorch-VAE"):
+        convert.nats("pythae", {"name": "VAEConfig", "input_dim": [2]}, 3.0, validation=True)
+    with pytest.raises(UserError, match="--validation is about PyTorch-VAE"):
+        convert.nats("scvi", {}, 3.0, validation=True)
+    with pytest.raises(UserError, match="--kl is not needed"):
+        convert.nats("scvi", {}, 3.0, 1.0)
 
 
 def test_a_validation_loss_needs_its_kl() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from logpx import convert
+from logpx import convert, maths
 
 P = 3 * 16 * 16
 
@@ -53,24 +53,98 @@ def test_the_note_says_the_beta_that_it_was() -> None:
     assert found.options["sigma"] ** 2 == pytest.approx(1.536)
 
 
-def test_info_vaes_three_weights(some: tuple[Tensor, Tensor, Tensor]) -> None:
+def distance(kind: str, z: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch's MMD as PyTorch-VAE adds it up, for D = 4 and latent_var = 2: C = 2 D latent_var = 16; and averages of kernels.
+
+    Its imq is the sum over i != j, one number, and the `mean()` it takes of that is that number; its rbf is a matrix
+    of exp(-(|a - b|^2 / D) / C).
+    """
+    N, theirs, averages = len(z), torch.zeros((), dtype=z.dtype), torch.zeros((), dtype=z.dtype)
+    for a, b, sign in ((prior, prior, 1), (z, z, 1), (prior, z, -2)):
+        squares = [[(a[i] - b[j]).square().sum() for j in range(N)] for i in range(N)]
+        if kind == "imq":
+            k = [16 / (1e-7 + 16 + squares[i][j]) for i in range(N) for j in range(N) if i != j]
+            theirs, averages = theirs + sign * sum(k), averages + sign * sum(k) / (N * (N - 1))
+        else:
+            k = [torch.exp(-squares[i][j] / 4 / 16) for i in range(N) for j in range(N)]
+            theirs, averages = theirs + sign * sum(k) / N**2, averages + sign * sum(k) / N**2
+    return theirs, averages
+
+
+@pytest.fixture
+def codes() -> list[tuple[Tensor, Tensor]]:
+    """Three batches of 8 codes in 4 dimensions, each further from its draws of the prior."""
+    g = torch.Generator().manual_seed(1)
+    draw = torch.randn(2, 3, 8, 4, generator=g, dtype=torch.float64)
+    return [(draw[0, i] + i, draw[1, i]) for i in range(3)]
+
+
+@pytest.mark.parametrize("kind", ["imq", "rbf"])
+def test_info_vaes_three_weights(
+    kind: str, some: tuple[Tensor, Tensor, Tensor], codes: list[tuple[Tensor, Tensor]]
+) -> None:
     x, m, kl = some
-    found = convert.convert("pytorch-vae", config("InfoVAE", alpha=-9.0, beta=10.5, reg_weight=110)).options
-    error, mmd = (x - m).square().mean(), torch.tensor([0.1, 0.5, 0.7], dtype=torch.float64)
-    theirs = 10.5 * error + 10 * 0.003 * kl + (-9 + 110 - 1) / (64 * 63) * mmd
+    N, more = 8, {"alpha": -9.0, "beta": 10.5, "reg_weight": 110, "kernel_type": kind, "train_batch_size": 8}
+    found = convert.convert("pytorch-vae", config("InfoVAE", **more)).options
+    theirs, ours = zip(*(distance(kind, *c) for c in codes), strict=True)
+    error = (x - m).square().mean()
+    their = 10.5 * error + 10 * 0.003 * kl + (-9 + 110 - 1) / (N * (N - 1)) * torch.stack(theirs)
     alpha, lam = found["alpha"], found["lam"]
-    ours = gaussian(x, m, found["sigma"]) + (1 - alpha) * kl + (alpha + lam - 1) * mmd
-    assert ((ours[1:] - ours[0]) / (theirs[1:] - theirs[0])).tolist() == pytest.approx([1 / 0.003] * 2)
+    our = gaussian(x, m, found["sigma"]) + (1 - alpha) * kl + (alpha + lam - 1) * torch.stack(ours)
+    assert ((our[1:] - our[0]) / (their[1:] - their[0])).tolist() == pytest.approx([1 / 0.003] * 2)
     shift = gaussian(x, torch.zeros(()), found["sigma"]) - gaussian(x, m, found["sigma"])
     assert shift.item() == pytest.approx(10.5 * (x.square().mean() - error).item() / 0.003)
 
 
-def test_a_penalty_beside_a_mean_over_pixels(some: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, m, mmd = some
-    found = convert.convert("pytorch-vae", config("WAE_MMD", reg_weight=100)).options
-    theirs = (x - m).square().mean() + 100 / (64 * 63) * mmd
-    ours = gaussian(x, m, found["sigma"]) + found["lam"] * mmd
-    assert ((ours[1:] - ours[0]) / (theirs[1:] - theirs[0])).tolist() == pytest.approx([P / 2] * 2)
+@pytest.mark.parametrize("kind", ["imq", "rbf"])
+def test_a_penalty_beside_a_mean_over_pixels(
+    kind: str, some: tuple[Tensor, Tensor, Tensor], codes: list[tuple[Tensor, Tensor]]
+) -> None:
+    x, m, _ = some
+    N, more = 8, {"reg_weight": 100, "kernel_type": kind, "train_batch_size": 8}
+    found = convert.convert("pytorch-vae", config("WAE_MMD", **more)).options
+    theirs, ours = zip(*(distance(kind, *c) for c in codes), strict=True)
+    their = (x - m).square().mean() + 100 / (N * (N - 1)) * torch.stack(theirs)
+    our = gaussian(x, m, found["sigma"]) + found["lam"] * torch.stack(ours)
+    assert ((our[1:] - our[0]) / (their[1:] - their[0])).tolist() == pytest.approx([P / 2] * 2)
+
+
+def test_imqs_sum_over_its_pairs_is_the_unbiased_distance(codes: list[tuple[Tensor, Tensor]]) -> None:
+    """Ours with one scale, C = 2 D latent_var, and equal rows left out of the crossed term as there."""
+    z, prior = codes[1]
+    theirs, _ = distance("imq", z, prior)
+    k = 16 / (16 + maths.squared_distances(prior, z))
+    crossed = (k.sum() - k.diagonal().sum()) / 56
+    ours = maths.mmd2(prior, z, lambda squares: 16 / (16 + squares)) + 2 * k.mean() - 2 * crossed
+    assert (theirs / 56).item() == pytest.approx(ours.item(), rel=1e-6)  # their 1e-7 beside C
+
+
+def test_the_published_penalty_is_a_hundred_whatever_the_batch() -> None:
+    """configs/wae_mmd_imq.yaml: 100 P / 2 at 3 x 64 x 64; InfoVAE's defaults: (alpha + reg - 1) / w = 98.5 / 0.00025."""
+    for batch in (2, 64, 144):
+        sizes = {"data_params": {"train_batch_size": batch}}
+        wae = convert.convert("pytorch-vae", {"model_params": {"name": "WAE_MMD"}} | sizes)
+        assert wae.options["lam"] == pytest.approx(614_400)
+        assert (wae.options["kernel"], wae.options["encoder"]) == ("imq", "deterministic")
+        note = next(note for note in wae.notes if note.setting == "kernel_type")
+        assert (note.value, note.given) == ("imq", False)
+        info = convert.convert("pytorch-vae", {"model_params": {"name": "InfoVAE"}} | sizes).options
+        assert info["alpha"] + info["lam"] - 1 == pytest.approx(394_000)
+        assert info["kernel"] == "imq"
+
+
+def test_the_first_years_names_of_sizes_are_read() -> None:
+    """exp_params of those configs: img_size, batch_size; a default of today does not hide them."""
+    model = {"name": "WAE_MMD", "kernel_type": "rbf", "in_channels": 1}
+    found = convert.convert("pytorch-vae", {"model_params": model, "exp_params": {"img_size": 10, "batch_size": 5}})
+    assert found.options["lam"] == pytest.approx(100 / (5 * 4) * 100 / 2)
+    assert found.options["batch_size"] == 5
+
+
+def test_a_distance_that_infovae_rewards_is_not_converted() -> None:
+    found = convert.convert("pytorch-vae", config("InfoVAE", alpha=-9.0, reg_weight=3.0))
+    assert "lam" not in found.options
+    assert "-7" in next(note.says for note in found.notes if note.setting == "reg_weight")
 
 
 def test_the_whole_squared_error_is_a_variance_of_one_half(some: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -113,3 +187,8 @@ def test_scvis_likelihoods() -> None:
         assert (found.options["likelihood"], found.options["hidden"]) == (ours, (64, 64))
         verdict = next(note.verdict for note in found.notes if note.setting == "gene_likelihood")
         assert verdict == ("no counterpart" if theirs == "zinb" else "other meaning")
+
+
+def test_a_scvi_split_is_a_share() -> None:
+    assert convert.convert("scvi", {"train_size": 1}).options["held_out"] == 0
+    assert convert.convert("scvi", {"train_size": 0.75}).options["held_out"] == 0.25

@@ -1,7 +1,7 @@
 """The verb convert (floor 8): settings of other tools as a command line, and what their losses mean."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -52,6 +52,8 @@ def convert(
 
 
 def _print(found: "Conversion", data: str) -> None:
+    from logpx.convert import shown
+
     print(f"{found.tool} {found.model}: {found.says}")
     print(found.command(data) or "no recipe here means the same")
     for verdict, head in HEADS.items():
@@ -59,9 +61,4 @@ def _print(found: "Conversion", data: str) -> None:
         if notes:
             print(f"\n{head}:")
         for note in notes:
-            print(f"  {note.setting} = {_short(note.value)}{'' if note.given else ' (default)'}: {note.says}")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+            print(f"  {shown(note.setting)} = {shown(note.value)}{'' if note.given else ' (default)'}: {note.says}")

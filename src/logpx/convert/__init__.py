@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from logpx.convert import pythae, pytorch_vae, scvi
-from logpx.convert.base import Conversion, Model, Note, Settings
+from logpx.convert.base import Conversion, Model, Note, Settings, quoted, shown
 from logpx.convert.files import read
 from logpx.convert.numbers import Nats, nats
 from logpx.errors import UserError
@@ -26,9 +26,10 @@ def settings_of(files: Sequence[str | Path]) -> Settings:
     found: Settings = {}
     for path in files:
         for name, value in read(path).items():
-            if name != "name" and found.get(name, value) != value:
+            if name != "name" and name in found and found[name] != value:
                 raise UserError(
-                    f"{name} is {found[name]!r} in one file and {value!r} in {path}: give each setting once."
+                    f"{shown(name)} is {quoted(found[name])} in one file and {quoted(value)} in {path}: "
+                    "give each setting once."
                 )
             found.setdefault(name, value)
     return found
@@ -47,4 +48,4 @@ def convert(tool: str, settings: Settings, *, rows: int | None = None) -> Conver
     return TOOLS[tool](settings if rows is None else settings | {"rows": rows})
 
 
-__all__ = ["MODELS", "TOOLS", "Conversion", "Nats", "Note", "convert", "nats", "read", "settings_of"]
+__all__ = ["MODELS", "TOOLS", "Conversion", "Nats", "Note", "convert", "nats", "read", "settings_of", "shown"]

@@ -5,7 +5,7 @@ A rule says what becomes of one value: `Said`. `applied` walks over the settings
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from logpx.errors import UserError
@@ -75,6 +75,20 @@ def _word(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def quoted(value: Any) -> str:
+    """A value of a file on one short line, as Python writes it: nothing in it reaches a terminal raw."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # digits by the thousand, lists by the thousand in each other
+        text = f"a {type(value).__name__} beyond any setting"
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def shown(value: Any) -> str:
+    """The same, without quotation marks where that leaves no doubt."""
+    return quoted(value)[1:-1] if isinstance(value, str) and value.isprintable() and len(value) <= 38 else quoted(value)
+
+
 def applied(tool: str, name: str, model: Model, settings: Settings, more: Mapping[str, Rule]) -> Conversion:
     """The conversion of one model's settings by its own rules and by those that all models of the tool share (`more`)."""
     if model.recipe is None:
@@ -133,6 +147,17 @@ def only(wanted: Any, says: str) -> Rule:
     return rule
 
 
+def rewarded(name: str, weight: float) -> Said:
+    """Of a distance between q(z) and p(z) whose weight is negative."""
+    says = f"the MMD was rewarded, with the weight {name} = {weight:g}, which is refused here: choose --lam"
+    return Said("no counterpart", says)
+
+
+def seeded() -> Rule:
+    """Of a seed."""
+    return meaning("seed", "another generator: the same number, other draws", int)
+
+
 def number(value: Any, name: str, kind: type = float) -> Any:
     """A number of the kind, up to 1e15. UserError for anything else, text that spells one excepted."""
     try:
@@ -141,16 +166,23 @@ def number(value: Any, name: str, kind: type = float) -> Any:
         found = math.nan
     if not abs(found) <= 1e15 or (kind is int and found != int(found)):
         raise UserError(
-            f"{name} is {value!r} in the settings: a {'whole ' if kind is int else ''}number belongs there."
+            f"{name} is {quoted(value)} in the settings: a {'whole ' if kind is int else ''}number belongs there."
         )
     return kind(found)
 
 
 def positive(value: Any, name: str, kind: type = float) -> Any:
-    """A number above 0. UserError for one that is not: nothing can be divided by it."""
-    if (found := number(value, name, kind)) <= 0:
-        raise UserError(f"{name} is {value!r} in the settings: it must be positive.")
+    """A number from 1e-15 on. UserError for one that is not: nothing can be divided by it."""
+    if (found := number(value, name, kind)) < 1e-15:
+        raise UserError(f"{name} is {quoted(value)} in the settings: it must be positive.")
     return found
+
+
+def one_of(value: Any, name: str, known: Sequence[str]) -> str:
+    """A word among those that the tool knows. UserError for another one."""
+    if value not in known:
+        raise UserError(f"{name} is {quoted(value)} in the settings: it is one of {', '.join(known)}.")
+    return str(value)
 
 
 def rows_of(settings: Settings) -> int | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from logpx.convert import pythae as pythae_settings
 from logpx.convert import pytorch_vae, scvi
-from logpx.convert.base import Settings, number, positive
+from logpx.convert.base import Settings, number, one_of, positive, shown
 from logpx.convert.pytorch_vae_rules import elements
 from logpx.errors import UserError
 
@@ -36,13 +36,18 @@ def nats(tool: str, settings: Settings, loss: float, kl: float | None = None, *,
 
     kl          the KL printed beside it, nats per data point, where its weight in the loss was not 1
     validation  of PyTorch-VAE: the loss is of its validation, where the KL has weight 1
-    Raises UserError for a loss that cannot be turned into nats, and where the KL is needed.
+    Raises UserError for a loss that cannot be turned into nats, where the KL is needed, and for what says nothing of this tool.
     """
     loss, kl = number(loss, "loss"), None if kl is None else abs(number(kl, "kl"))
-    if tool == "pythae":
-        return _pythae(settings, loss, kl)
     if tool == "pytorch-vae":
         return _pytorch_vae(pytorch_vae.flattened(settings), loss, kl, validation)
+    if validation:
+        raise UserError("--validation is about PyTorch-VAE, whose KL has another weight in validation: leave it out.")
+    if tool == "pythae":
+        return _pythae(settings, loss, kl)
+    one_of(tool, "tool", ("pythae", "pytorch-vae", "scvi"))
+    if kl is not None:
+        raise UserError("--kl is not needed: the KL has weight 1 in the elbo_ columns of scvi-tools; leave it out.")
     return _scvi(scvi.flattened(settings), loss)
 
 
@@ -51,7 +56,7 @@ def nats(tool: str, settings: Settings, loss: float, kl: float | None = None, *,
 
 def _pythae(settings: Settings, loss: float, kl: float | None) -> Nats:
     model = pythae_settings.model_of(settings)
-    grey = settings.get("reconstruction_loss", "mse") == "bce"
+    grey = one_of(settings.get("reconstruction_loss", "mse"), "reconstruction_loss", ("mse", "bce")) == "bce"
     constant = 0.0 if grey else _dims(settings) / 2 * LOG_2PI
     name = "score" if grey else "elbo"
     says = "a log-likelihood of 0 and 1, a score on grey pixels" if grey else "-loss - (P/2) log 2 pi, of N(x; m(z), I)"
@@ -75,7 +80,7 @@ def _dims(settings: Settings) -> int:
         raise UserError(
             "The settings have no input_dim, so the constant of the Gaussian is not known: add it, [1, 28, 28] say."
         )
-    return math.prod(number(n, "input_dim", int) for n in shape)
+    return int(number(math.prod(positive(n, "input_dim", int) for n in shape), "input_dim", int))
 
 
 def _at_beta_1(loss: float, beta: float, kl: float | None) -> float:
@@ -121,6 +126,8 @@ def _validated(loss: float, beta: float, kl: float | None, w: float) -> float:
 
 def _scvi(settings: Settings, loss: float) -> Nats:
     if settings.get("model", "SCVI") != "SCVI":
-        raise UserError(f"What {settings['model']} prints is not known here: only the elbo_ columns of SCVI are.")
+        raise UserError(
+            f"What {shown(settings['model'])} prints is not known here: only the elbo_ columns of SCVI are."
+        )
     says = "-elbo_train or -elbo_validation, log p(x | library size) per cell, constants included, the KL at weight 1"
     return Nats(-loss, -loss, "elbo", says)

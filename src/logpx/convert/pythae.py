@@ -6,7 +6,6 @@ sigma^2 = 1/2.
 """
 
 import math
-from typing import Any
 
 from logpx.convert.base import (
     ROWS,
@@ -18,12 +17,24 @@ from logpx.convert.base import (
     applied,
     meaning,
     nothing,
-    number,
     of_data,
     only,
-    positive,
+    quoted,
     same,
     warmup,
+)
+from logpx.convert.pythae_rules import (
+    adversary,
+    ema,
+    flows,
+    information,
+    kernel,
+    law,
+    network,
+    reconstruction,
+    sphere,
+    stratified,
+    twice_the_loss,
 )
 from logpx.convert.pythae_training import LEARNING, batch, pace
 from logpx.errors import UserError
@@ -32,90 +43,16 @@ TOOL = "Pythae"
 WHOLE = {"likelihood": "gaussian", "sigma": math.sqrt(0.5)}  # |x - m|^2 is -log N(x; m, 1/2 I) but for its constant
 
 
-def _reconstruction(value: Any, _: Settings) -> Said:
-    if value == "mse":
-        says = (
-            "half the squared error: sigma = 1, less (P/2) log 2 pi; its own decoder ends in a sigmoid, ours does not"
-        )
-        return Said("other meaning", says, {"likelihood": "gaussian", "sigma": 1.0})
-    if value == "bce":
-        says = "cross-entropy: on grey pixels a score, no log-likelihood; where the data are 0 and 1 write bernoulli instead"
-        return Said("exact", says, {"likelihood": "grey"})
-    return Said("unknown", "neither mse nor bce")
-
-
-def _network(value: Any, _: Settings) -> Said:
-    if value:
-        return Said("exact", "one hidden layer of 512, ReLU", {"hidden": (512,)})
-    return Said("no counterpart", "a network of your own, which Pythae keeps as a pickle: assemble it again in Python")
-
-
-def _kernel(value: Any, _: Settings) -> Said:
-    return Said("other meaning", "the same kernel; widths and scales as below", {"kernel": value})
-
-
 SCALES = nothing(
     "imq has the scales 0.1 to 10 of C = 2 latent here, rbf the median distance; their weights are added in both"
 )
-WEIGHTS: dict[str, Rule] = {"kernel_choice": _kernel, "kernel_bandwidth": SCALES, "scales": SCALES}
-
-
+WEIGHTS: dict[str, Rule] = {"kernel_choice": kernel, "kernel_bandwidth": SCALES, "scales": SCALES}
 CRITIC = nothing("a critic comes with the recipe; its widths are --critic")
 OF_CRITIC: dict[str, Rule] = {
     "uses_default_discriminator": CRITIC,
     "discriminator_input_dim": CRITIC,
     "discriminator_learning_rate": pace,
 }
-LEAPFROG = nothing("no Hamiltonian posterior here")
-
-
-def _twice_the_loss(value: Any, settings: Settings) -> Said:
-    scale = positive(value, "reconstruction_loss_scale")
-    says = "scale |x - m|^2 = |x - m|^2 / (2 sigma^2) with sigma^2 = 1 / (2 scale)"
-    return Said("exact", says, {"sigma": math.sqrt(0.5 / scale)})
-
-
-def _adversary(value: Any, settings: Settings) -> Said:
-    scale = positive(settings.get("reconstruction_loss_scale", 1.0), "reconstruction_loss_scale")
-    lam = number(value, "adversarial_loss_scale") / scale
-    return Said("exact", "lam = adversarial_loss_scale / reconstruction_loss_scale", {"lam": lam})
-
-
-def _information(value: Any, settings: Settings) -> Said:
-    alpha, lam = (number(settings[name], name) for name in ("alpha", "lbd"))
-    if alpha + lam < 1:
-        negative = alpha + lam - 1
-        says = (
-            f"the MMD was rewarded, with the weight alpha + lbd - 1 = {negative:g}, which is refused here: choose --lam"
-        )
-        return Said("no counterpart", says)
-    return Said("exact", "--lam", {"lam": lam})
-
-
-def _stratified(value: Any, _: Settings) -> Said:
-    says = "stratified weights put 1/N in column 0 of the batch's matrix there, and on its diagonal here"
-    return Said("other meaning", says, {"weights": "stratified" if value else "weighted"})
-
-
-def _law(value: Any, settings: Settings) -> Said:
-    if settings["prior_distribution"] != settings["posterior_distribution"]:
-        return Said("no counterpart", "prior and posterior are of one law here")
-    return Said("exact", "--law", {"law": str(value).removesuffix("_normal")})
-
-
-def _sphere(value: Any, _: Settings) -> Said:
-    numbers = number(value, "latent_dim", int)
-    return Said("other meaning", f"numbers of the vector: the sphere S^{numbers - 1}", {"latent": numbers - 1})
-
-
-def _flows(value: Any, _: Settings) -> Said:
-    layers = len(value) if isinstance(value, list) else number(value, "n_made_blocks", int)
-    return Said("other meaning", "layers of an inverse autoregressive flow", {"layers": layers})
-
-
-def _ema(value: Any, _: Settings) -> Said:
-    return Said("exact", "--learning", {"learning": "ema" if value else "gradient"})
-
 
 #: what Pythae takes where its file says nothing; reconstruction_loss of every model that has one
 DEFAULTS: dict[str, Settings] = {
@@ -139,7 +76,7 @@ DEFAULTS: dict[str, Settings] = {
     },
     "VQVAE": {"num_embeddings": 512, "use_ema": False},
 }
-SAME_LAW: dict[str, Rule] = {"reconstruction_loss": _reconstruction}
+SAME_LAW: dict[str, Rule] = {"reconstruction_loss": reconstruction}
 IWAE_SAYS = "the loss printed there lies below -L_k, by up to log k; here it is the bound"
 RELU = {"activation": "relu", "gradient": "plain"}
 
@@ -165,7 +102,7 @@ MODELS: dict[str, Model] = {
             "beta": same("beta"),
             "alpha": only(1.0, "the weight of I(x; z)"),
             "gamma": only(1.0, "the weight of the marginal KL"),
-            "use_mss": _stratified,
+            "use_mss": stratified,
         },
     ),
     "FactorVAE": Model(
@@ -203,7 +140,7 @@ MODELS: dict[str, Model] = {
     "VAE_LinNF": Model(
         "flow_vae",
         "planar and radial layers there, autoregressive ones here",
-        SAME_LAW | {"flows": _flows},
+        SAME_LAW | {"flows": flows},
         {"which": "posterior"},
     ),
     "VAE_IAF": Model(
@@ -211,7 +148,7 @@ MODELS: dict[str, Model] = {
         "an inverse autoregressive posterior in both; its networks are our own",
         SAME_LAW
         | {
-            "n_made_blocks": _flows,
+            "n_made_blocks": flows,
             "n_hidden_in_made": nothing("the flow's networks have their own widths"),
             "hidden_size": nothing("the flow's networks have their own widths"),
         },
@@ -220,22 +157,22 @@ MODELS: dict[str, Model] = {
     "SVAE": Model(
         "hyperspherical_vae",
         "q is the same law, its gradient the exact one here; kappa was softplus + 1 in training and softplus in evaluation",
-        SAME_LAW | {"latent_dim": _sphere},
+        SAME_LAW | {"latent_dim": sphere},
     ),
     "PoincareVAE": Model(
         "poincare_vae",
         "the same ball; means are projected onto it here",
-        SAME_LAW | {"prior_distribution": _law, "posterior_distribution": _law, "curvature": same("curvature")},
+        SAME_LAW | {"prior_distribution": law, "posterior_distribution": law, "curvature": same("curvature")},
         {"decoder": "linear"},
     ),
     "WAE_MMD": Model(
         "wae_mmd",
         "the same objective",
-        WEIGHTS | {"reg_weight": same("lam"), "reconstruction_loss_scale": _twice_the_loss},
+        WEIGHTS | {"reg_weight": same("lam"), "reconstruction_loss_scale": twice_the_loss},
         {"sigma": math.sqrt(0.5)},
     ),
     "INFOVAE_MMD": Model(
-        "info_vae", "the same objective", SAME_LAW | WEIGHTS | {"alpha": same("alpha"), "lbd": _information}
+        "info_vae", "the same objective", SAME_LAW | WEIGHTS | {"alpha": same("alpha"), "lbd": information}
     ),
     "Adversarial_AE": Model(
         "aae",
@@ -243,7 +180,7 @@ MODELS: dict[str, Model] = {
         SAME_LAW
         | OF_CRITIC
         | {
-            "adversarial_loss_scale": _adversary,
+            "adversarial_loss_scale": adversary,
             "reconstruction_loss_scale": of_data("divided into lam"),
             "deterministic_posterior": lambda value, _: Said(
                 "exact", "--encoder", {"encoder": "deterministic" if value else "gaussian"}
@@ -261,7 +198,7 @@ MODELS: dict[str, Model] = {
             "quantization_loss_factor": nothing(
                 "the codebook's own weight: it is 1 here, or the codes move by averages"
             ),
-            "use_ema": _ema,
+            "use_ema": ema,
             "decay": same("decay"),
             "latent_dim": nothing("numbers in a code are --width, which the encoder's channels decide there"),
         },
@@ -277,10 +214,8 @@ MODELS: dict[str, Model] = {
         WHOLE | {"density": "mixture"},
     ),
     "RAE_GP": Model(None, "a penalty on the gradient; contractive penalises the encoder's Jacobian"),
-    "HVAE": Model(None, "a Hamiltonian posterior", dict.fromkeys(("n_lf", "eps_lf", "beta_zero"), LEAPFROG)),
-    "RHVAE": Model(
-        None, "a Riemannian Hamiltonian posterior", dict.fromkeys(("n_lf", "eps_lf", "beta_zero"), LEAPFROG)
-    ),
+    "HVAE": Model(None, "a Hamiltonian posterior"),
+    "RHVAE": Model(None, "a Riemannian Hamiltonian posterior"),
     "MSSSIM_VAE": Model(None, "a structural similarity is no likelihood: nothing is in nats"),
     "VAEGAN": Model(None, "reconstruction in a critic's features: no likelihood of x"),
 }
@@ -291,8 +226,8 @@ COMMON: dict[str, Rule] = LEARNING | {
     "name": of_data("the row of this table"),
     "input_dim": of_data("read off the data"),
     "latent_dim": same("latent", int),
-    "uses_default_encoder": _network,
-    "uses_default_decoder": _network,
+    "uses_default_encoder": network,
+    "uses_default_decoder": network,
 }
 
 
@@ -300,8 +235,8 @@ def convert(settings: Settings) -> Conversion:
     """A model's configuration, that of its training joined to it. UserError for a name that Pythae does not have."""
     name = model_of(settings)
     model = MODELS[name]
-    law = {"reconstruction_loss": "mse"} if "reconstruction_loss" in model.rules else {}
-    defaults = {"latent_dim": 10, "uses_default_encoder": True} | law | DEFAULTS.get(name, {})
+    loss = {"reconstruction_loss": "mse"} if "reconstruction_loss" in model.rules else {}
+    defaults = {"latent_dim": 10, "uses_default_encoder": True} | loss | DEFAULTS.get(name, {})
     return applied(TOOL, name, model._replace(defaults=defaults), settings, COMMON)
 
 
@@ -311,6 +246,6 @@ def model_of(settings: Settings) -> str:
     found = given.removesuffix("Config").removesuffix("_")
     if found not in MODELS:
         raise UserError(
-            f"The settings are named {given!r}, and Pythae's models are {', '.join(MODELS)}: give its model_config.json."
+            f"The settings are named {quoted(given)}, and Pythae's models are {', '.join(MODELS)}: give its model_config.json."
         )
     return found

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from logpx.convert.base import Rule, Said, Settings, nothing, number, of_data, only, positive, same
+from logpx.convert.base import Rule, Said, Settings, nothing, number, of_data, only, positive, same, seeded
 
 
 def batch(settings: Settings) -> int:
@@ -15,12 +15,6 @@ def pace(value: Any, settings: Settings) -> Said:
     own = settings.get("autoencoder_learning_rate", settings.get("encoder_learning_rate", 1e-4))
     rate = number(value, "discriminator_learning_rate") / positive(own, "learning_rate")
     return Said("exact", "the critic's multiple of the learning rate", {"rate": rate})
-
-
-def _seed(value: Any, _: Settings) -> Said:
-    return Said(
-        "other meaning", "another generator: the same number, other draws", {"seed": number(value, "seed", int)}
-    )
 
 
 def _optimizer(value: Any, settings: Settings) -> Said:
@@ -59,7 +53,7 @@ LEARNING: dict[str, Rule] = {
     "optimizer_cls": _optimizer,
     "scheduler_cls": _schedule,
     "keep_best_on_train": _best,
-    "seed": _seed,
+    "seed": seeded(),
     "amp": only(False, "float32; --precision bfloat16 is another arithmetic"),
     "no_cuda": lambda value, _: Said("exact", "--device", {"device": "cpu"} if value else {}),
     **dict.fromkeys(("optimizer_params", "scheduler_params"), of_data("see the class above")),

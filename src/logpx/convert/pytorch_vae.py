@@ -8,7 +8,20 @@ is how it is converted: the same minimum, and a bound on log p(x) at last.
 import math
 from typing import Any
 
-from logpx.convert.base import Conversion, Model, Rule, Said, Settings, applied, nothing, number, of_data, same
+from logpx.convert.base import (
+    ROWS,
+    Conversion,
+    Model,
+    Rule,
+    Said,
+    Settings,
+    applied,
+    nothing,
+    of_data,
+    quoted,
+    same,
+    seeded,
+)
 from logpx.convert.pytorch_vae_rules import (
     ONE_SCALE,
     capacity_or_beta,
@@ -33,6 +46,11 @@ ANNEALED = nothing("the temperature falls by --temperature, --coldest and --anne
 GAUSSIAN: dict[str, Any] = {"network": "conv"}
 FAMILY: dict[str, Rule] = {"kld_weight": weight}
 DEFAULTS: dict[str, Any] = {"kld_weight": 0.00025, "in_channels": 3, "patch_size": 64}
+FORMERLY = {"img_size": "patch_size", "batch_size": "train_batch_size"}  # in configs of its first years
+SUMS = (
+    "imq: the unbiased MMD^2 in both, there a sum over N (N - 1) pairs whose weight is divided by their number; rbf: the mean "
+    "of each kernel matrix there, diagonal included, and its weight is divided by N (N - 1) all the same"
+)
 WRONG_WAY = (
     "the softmax there is of the loss, so the worst draws weigh most, and its gradient flows; the paper's bound here"
 )
@@ -121,14 +139,14 @@ MODELS: dict[str, Model] = {
     ),
     "WAE_MMD": Model(
         "wae_mmd",
-        "the mean of each kernel matrix, diagonal included, there; the unbiased estimate here",
+        SUMS,
         {"reg_weight": penalty, "kernel_type": kernel, "latent_var": ONE_SCALE, "kld_weight": KEPT},
-        GAUSSIAN | {"encoder": "gaussian"},
-        {"reg_weight": 100, "patch_size": 64, "in_channels": 3, "train_batch_size": 8},
+        GAUSSIAN | {"encoder": "deterministic"},
+        {"reg_weight": 100, "kernel_type": "imq", "patch_size": 64, "in_channels": 3, "train_batch_size": 8},
     ),
     "InfoVAE": Model(
         "info_vae",
-        "the mean of each kernel matrix, diagonal included, there; the unbiased estimate here",
+        SUMS,
         {
             "alpha": same("alpha"),
             "beta": cost,
@@ -138,11 +156,11 @@ MODELS: dict[str, Model] = {
             "kld_weight": of_data("the KL has weight 1 - alpha once all is divided by w"),
         },
         GAUSSIAN,
-        DEFAULTS | {"alpha": -0.5, "beta": 5.0, "reg_weight": 100, "train_batch_size": 8},
+        DEFAULTS | {"alpha": -0.5, "beta": 5.0, "reg_weight": 100, "kernel_type": "imq", "train_batch_size": 8},
     ),
     "SWAE": Model(
         "divergence_vae",
-        "the cost adds an absolute error there",
+        "the cost adds an absolute error there, and codes are deterministic",
         {
             "reg_weight": nothing("divided by N (N - 1) there: choose --weight"),
             "num_projections": of_data("50 directions here"),
@@ -203,12 +221,6 @@ def _decay(value: Any, _: Settings) -> Said:
     return Said("no counterpart", "--encoder-decay decays the encoder's weights alone, outside Adam's moments")
 
 
-def _seed(value: Any, _: Settings) -> Said:
-    return Said(
-        "other meaning", "another generator: the same number, other draws", {"seed": number(value, "seed", int)}
-    )
-
-
 QUIET = of_data("has no influence on a result")
 COMMON: dict[str, Rule] = {
     "name": of_data("the row of this table"),
@@ -222,10 +234,10 @@ COMMON: dict[str, Rule] = {
     "train_batch_size": same("batch_size", int),
     "batch_size": same("batch_size", int),
     "gradient_clip_val": same("clip"),
-    "manual_seed": _seed,
+    "manual_seed": seeded(),
     "scheduler_gamma": _schedule,
     "weight_decay": _decay,
-    "rows": of_data("training rows, as said with --rows"),
+    "rows": ROWS,
     "data_path": of_data("DATA on the command line"),
     "dataset": of_data("DATA on the command line"),
     "gpus": of_data("--device"),
@@ -255,7 +267,8 @@ def flattened(settings: Settings) -> Settings:
             f"A section among {', '.join(SECTIONS)} is no mapping: give the config as PyTorch-VAE reads it."
         )
     rest = {name: value for name, value in settings.items() if name not in SECTIONS}
-    return rest | {str(name): value for section in sections for name, value in section.items()}
+    flat = rest | {str(name): value for section in sections for name, value in section.items()}
+    return {new: flat[old] for old, new in FORMERLY.items() if old in flat} | flat
 
 
 def model_of(flat: Settings) -> str:
@@ -263,5 +276,5 @@ def model_of(flat: Settings) -> str:
     name = str(flat.get("name"))
     name = f"{name}, {flat.get('loss_type', 'B')}" if name == "BetaVAE" else name
     if name not in MODELS:
-        raise UserError(f"The model is {name!r}, and PyTorch-VAE's are {', '.join(MODELS)}.")
+        raise UserError(f"The model is {quoted(name)}, and PyTorch-VAE's are {', '.join(MODELS)}.")
     return name

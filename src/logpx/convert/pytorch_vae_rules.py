@@ -6,7 +6,7 @@ mean |x - m|^2 + w KL,  times P / (2 sigma^2), is  |x - m|^2 / (2 sigma^2) + w P
 import math
 from typing import Any
 
-from logpx.convert.base import Rule, Said, Settings, nothing, number, positive
+from logpx.convert.base import Rule, Said, Settings, nothing, number, one_of, positive, rewarded
 from logpx.errors import UserError
 
 
@@ -34,19 +34,37 @@ def capacity_or_beta(value: Any, settings: Settings) -> Said:
 
 def penalty(value: Any, settings: Settings) -> Said:
     """Of the MMD beside a mean over elements."""
-    batch, P = batch_of(settings), elements(settings)
-    lam = number(value, "reg_weight") / (batch * (batch - 1)) * P / 2
-    says = f"divided by N (N - 1) = {batch * (batch - 1)} beside a mean over P = {P} elements: times P / 2 at sigma = 1"
+    (divisor, why), P = divided(settings), elements(settings)
+    lam = number(value, "reg_weight") / divisor * P / 2
+    says = f"{why}; beside a mean over P = {P} elements: times P / 2 at sigma = 1"
     return Said("other meaning", says, {"lam": lam, "sigma": 1.0})
 
 
 def information(value: Any, settings: Settings) -> Said:
-    """(alpha + reg - 1) / (N (N - 1) w) is our alpha + lam - 1, once all is divided by w."""
-    batch, alpha = batch_of(settings), number(settings["alpha"], "alpha")
-    w = positive(settings["kld_weight"], "kld_weight")
-    lam = (alpha + number(value, "reg_weight") - 1) / (batch * (batch - 1) * w) + 1 - alpha
-    says = "alpha + lam - 1 = (alpha + reg_weight - 1) / (N (N - 1) w), N rows per batch; another kernel"
-    return Said("other meaning", says, {"lam": lam})
+    """(alpha + reg - 1) / w is our alpha + lam - 1, once all is divided by w; with rbf (alpha + reg - 1) / (N (N - 1) w)."""
+    (divisor, why), alpha = divided(settings), number(settings["alpha"], "alpha")
+    w, theirs = positive(settings["kld_weight"], "kld_weight"), alpha + number(value, "reg_weight") - 1
+    if theirs < 0:
+        return rewarded("alpha + reg_weight - 1", theirs)
+    says = f"alpha + lam - 1 = (alpha + reg_weight - 1) / w{f' / {divisor}' if divisor > 1 else ''}: {why}"
+    return Said("other meaning", says, {"lam": theirs / (divisor * w) + 1 - alpha})
+
+
+def divided(settings: Settings) -> tuple[int, str]:
+    """What the weight of the MMD^2 is divided by in the end, and why.
+
+    There it is divided by N (N - 1), and the mean is taken of what the kernel gives. rbf gives an N x N matrix. imq gives one
+    number, the sum over the N (N - 1) pairs off the diagonal, whose mean it is itself: divided, it is the unbiased MMD^2.
+    """
+    pairs = batch_of(settings) * (batch_of(settings) - 1)
+    if kernel_of(settings["kernel_type"]) == "rbf":
+        return pairs, f"the mean of a kernel matrix, divided by N (N - 1) = {pairs}"
+    return 1, f"a sum over N (N - 1) = {pairs} pairs, divided by their number"
+
+
+def kernel_of(value: Any) -> str:
+    """imq or rbf. UserError for another, as there."""
+    return one_of(value, "kernel_type", ("imq", "rbf"))
 
 
 def cost(value: Any, settings: Settings) -> Said:
@@ -89,7 +107,11 @@ def network(value: Any, _: Settings) -> Said:
 
 def kernel(value: Any, _: Settings) -> Said:
     """Of the MMD."""
-    return Said("other meaning", "of seven scales here, or with the median distance as its width", {"kernel": value})
+    if (found := kernel_of(value)) == "imq":
+        says = "C / (C + |a - b|^2) there; here that is added up over seven C, from 0.1 to 10 times 2 latent"
+    else:
+        says = "the median distance is its width here"
+    return Said("other meaning", says, {"kernel": found})
 
 
-ONE_SCALE = nothing("the kernel's one width there, 2 latent latent_var")
+ONE_SCALE = nothing("the kernel's one width there, C = 2 latent latent_var")

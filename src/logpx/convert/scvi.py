@@ -20,6 +20,7 @@ from logpx.convert.base import (
     of_data,
     only,
     positive,
+    quoted,
     rows_of,
     same,
     warmup,
@@ -46,8 +47,14 @@ RATE = (
 BATCH = nothing("log p(x | batch) is conditional_vae with --context batch, where the batch is a column")
 
 
+MOST_LAYERS = 100
+
+
 def _hidden(value: Any, settings: Settings) -> Said:
-    widths = (number(value, "n_hidden", int),) * number(settings["n_layers"], "n_layers", int)
+    layers = positive(settings["n_layers"], "n_layers", int)
+    if layers > MOST_LAYERS:
+        raise UserError(f"n_layers is {layers} in the settings: up to {MOST_LAYERS} layers are written down.")
+    widths = (positive(value, "n_hidden", int),) * layers
     return Said(
         "other meaning", "widths of all layers; batch normalisation and dropout are not used here", {"hidden": widths}
     )
@@ -75,17 +82,23 @@ def _epochs(value: Any, settings: Settings) -> Said:
         return Said("exact", "--epochs", {"epochs": number(value, "max_epochs", int)})
     if (rows := rows_of(settings)) is None:
         return Said("no counterpart", "min(400, 400 * 20,000 / cells): say how many training rows there are (--rows)")
-    share = 0.9 if settings.get("train_size") is None else number(settings["train_size"], "train_size")
-    found = max(1, min(400, round(20_000 * share / rows * 400)))
+    found = max(1, min(400, round(20_000 * _share(settings.get("train_size")) / rows * 400)))
     return Said(
         "exact", "min(400, 400 * 20,000 / cells), the training rows being train_size of the cells", {"epochs": found}
     )
 
 
 def _train_size(value: Any, _: Settings) -> Said:
-    share = 0.9 if value is None else number(value, "train_size")
     says = "the rest chooses the epoch; test rows are split off besides (--test)"
-    return Said("other meaning", says, {"held_out": round(1 - share, 6)})
+    return Said("other meaning", says, {"held_out": round(1 - _share(value), 6)})
+
+
+def _share(train_size: Any) -> float:
+    """Of the cells that are trained on, 0.9 if it is not said. UserError for one that is not in (0, 1]."""
+    share = 0.9 if train_size is None else positive(train_size, "train_size")
+    if share > 1:
+        raise UserError(f"train_size is {share:g} in the settings: a share of the cells, up to 1, belongs there.")
+    return share
 
 
 def _stopping(value: Any, _: Settings) -> Said:
@@ -172,7 +185,7 @@ def convert(settings: Settings) -> Conversion:
     flat = flattened(settings)
     name = str(flat.get("model", "SCVI"))
     if name not in MODELS:
-        raise UserError(f"The model is {name!r}, and those of scvi-tools known here are {', '.join(MODELS)}.")
+        raise UserError(f"The model is {quoted(name)}, and those of scvi-tools known here are {', '.join(MODELS)}.")
     return applied(TOOL, name, MODELS[name], flat, {"rows": ROWS, "model": SCVI["model"]})
 
 
