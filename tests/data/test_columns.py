@@ -279,6 +279,8 @@ def test_a_given_context_is_what_a_row_would_have(table: Path) -> None:
     refused(
         "city 'Bern' is not one of Oslo, Paris, Rome", given_context, ["4", "Bern"], data.conditions, data.categories
     )
+    for number in ("1e400", "-inf", "nan", "1e60"):
+        refused("no number that float32 can hold", given_context, [number, "Rome"], data.conditions, data.categories)
     refused("age 'old' is no number", given_context, ["old", "Rome"], data.conditions, data.categories)
 
 

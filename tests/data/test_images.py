@@ -244,3 +244,22 @@ def test_folders_say_what_images_are_for_and_what_they_show(tmp_path):
     conditional = load(tmp_path, kind="grey", context="label").describe()
     contexts = [piece.context for piece in pieces_like(tmp_path, conditional).read(4)]
     assert torch.cat(contexts).sum(0).tolist() == [6, 5]
+
+
+@pytest.mark.parametrize("stray", ["preview.png", "extra/a.png", "extra/cat/a.png"])
+def test_an_image_outside_the_folders_that_say_so_is_refused(tmp_path, stray):
+    """It would have turned the split into classes, and drawn another."""
+    for place in ("train/cat/0.png", "train/dog/1.png", "Val/cat/2.png", "test/dog/3.png", stray):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / place)
+    with pytest.raises(UserError, match=rf"train and which judge, and {stray} is in none of them"):
+        load(tmp_path)
+    (tmp_path / stray).unlink()
+    assert [len(part) for part in (load(tmp_path).train, load(tmp_path).held_out, load(tmp_path).test)] == [2, 1, 1]
+
+
+def test_trains_may_be_a_class_beside_cars(tmp_path):
+    for i, place in enumerate(("train", "car", "bus", "train", "car", "bus")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / place / f"{i}.png")
+    assert load(tmp_path).classes == ("bus", "car", "train")

@@ -86,6 +86,12 @@ def test_rows_are_held_out_of_those_for_training_where_none_are_named():
         ({"split": SAID, "held_out": 5}, "leave out held_out=5"),
         ({"split": SAID, "group": PATIENT}, "group 'p0' of array has train and held-out rows"),
         ({"split": SAID[:5]}, r"split has shape \(5,\), and 60 rows need one value each"),
+        (
+            {"group": np.where(np.arange(60) == 7, np.nan, np.arange(60) // 4)},
+            r"group has a missing value at row 7 \(counted from 0\)",
+        ),
+        ({"split": np.where(SAID == "dev", "", SAID)}, "split has a missing value at row 5"),
+        ({"group": np.where(PATIENT == "p2", " ", PATIENT), "split": SAID}, "group has a missing value at row 8"),
         ({"group": np.zeros(60)}, r"has 1 group\(s\), too few"),
         ({"group": np.arange(60) % 2}, r"has 2 group\(s\), too few"),
     ],
@@ -93,6 +99,20 @@ def test_rows_are_held_out_of_those_for_training_where_none_are_named():
 def test_what_cannot_be_is_one_sentence(options, sentence):
     with pytest.raises(UserError, match=sentence):
         from_array(X, **options)
+
+
+@pytest.mark.parametrize("option", ["split", "group", "label"])
+def test_the_data_of_an_archive_are_neither_their_split_nor_group_nor_label(tmp_path, option):
+    np.savez(tmp_path / "t.npz", x=X, who=np.arange(60) // 4)
+    with pytest.raises(UserError, match=f"'who' in .* is the data, so it cannot be the {option} too"):
+        load(f"{tmp_path / 't.npz'}:who", **{option: "who"})
+
+
+def test_groups_of_a_source_with_test_rows_of_its_own_are_refused(tmp_path):
+    """Nobody says which groups those rows belong to: a patient might train and judge."""
+    np.savez(tmp_path / "t.npz", x_train=X, x_test=X, who=np.arange(60) // 4)
+    with pytest.raises(UserError, match="test rows of its own, whose groups nobody said"):
+        load(tmp_path / "t.npz", group="who")
 
 
 # --- by groups and by seeds -------------------------------------------------------------------------------------------

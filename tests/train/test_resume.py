@@ -211,6 +211,52 @@ def test_another_division_of_the_same_rows_is_refused(stopped: Path) -> None:
             resume(stopped, data=from_array(x, **options))
 
 
+def test_rows_that_were_divided_otherwise_are_refused(tmp_path: Path) -> None:
+    """Equal counts, the same stored rows: only which of them train differs."""
+    x = torch.randn(50, 4, generator=torch.Generator().manual_seed(8)) @ torch.diag(torch.arange(1.0, 5))
+    part = np.repeat(["train", "val", "test"], [30, 10, 10])
+    first, other = from_array(x, split=part), from_array(x, split=part[::-1].copy())
+    recipe, own, _, given = CASES["optimal sigma"]
+    settings = {"batch_size": 10, "show": False} | given
+    fit(getattr(recipes, recipe)(first, **own), first, epochs=2, out=tmp_path / "run", **settings)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(UserError, match="not divided into training, held-out and test rows as those of"):
+        resume(tmp_path / "run", data=other)
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    resume(tmp_path / "run", data=first)
+
+
+def test_the_command_line_refuses_another_split_group_or_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, who = np.repeat(["train", "val", "test"], [40, 10, 10]), np.arange(60) // 10
+    x = np.random.RandomState(0).standard_normal((60, 3))
+    np.savez("x.npz", x=x, a=a, b=a[::-1], who=who)
+    line = "train vae x.npz:x --latent 1 --hidden 4 --quiet --no-report"
+    assert cli.run(f"{line} --split a --standardise --epochs 1 --out split".split()) == 0
+    assert cli.run(f"{line} --group who --test 10 --held-out 10 --epochs 1 --out group".split()) == 0
+    for more, sentence in (
+        ("--split b --standardise --out split", "split a and is resumed with b"),
+        ("--split a --out split", "standardise True and is resumed with None"),
+        ("--test 10 --held-out 10 --out group", "group who and is resumed with None"),
+    ):
+        capsys.readouterr()
+        assert cli.run(f"{line} {more} --epochs 2 --resume".split()) == 2
+        assert sentence in capsys.readouterr().err
+    assert cli.run(f"{line} --split a --standardise --epochs 2 --out split --resume".split()) == 0
+
+
+def test_a_run_that_does_not_say_how_it_divided_goes_on(stopped: Path) -> None:
+    """Runs of earlier versions."""
+    info = json.loads((stopped / "run.json").read_text())
+    for name in ("asked", "division", "label"):
+        del info["data"][name]
+    (stopped / "run.json").write_text(json.dumps(info))
+    resume(stopped)
+    assert len(log_of(stopped)) == 4
+
+
 def test_a_cosine_is_cut_to_its_length(tmp_path: Path) -> None:
     """More epochs would bend a rate that has already fallen: not the run that the longer one would have been."""
     method, data, settings = build("cosine")

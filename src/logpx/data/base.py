@@ -135,8 +135,8 @@ class Data:
     test: Split
     checksum: str  # sha256 (hex) of the stored rows, before any split or protocol
     note: str  # for people
-    # the pixel_levels; the held_out, test, seed, label and `asked` (kind, columns, context, drop, and standardise, split, group
-    # where they were) that `load` was given
+    # the pixel_levels and the `division`, a fingerprint of which rows are where; the held_out, test, seed, label and `asked`
+    # (kind, columns, context, drop, and standardise, split, group where they were) that `load` was given
     options: dict[str, Any]
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None  # classes[k] is the name of label k

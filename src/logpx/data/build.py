@@ -16,9 +16,10 @@ from logpx.data.facts import scan
 from logpx.data.kinds import Plan, check_kind_name, decide
 from logpx.data.labels import name_labels
 from logpx.data.mixed import Table, context_of, levels_of, sorted_out
+from logpx.data.moments import check_resolution
 from logpx.data.note import describe
 from logpx.data.sequences import as_sequences, names_of_tokens
-from logpx.data.splits import divide, one_each
+from logpx.data.splits import divide, fingerprint, one_each
 from logpx.data.standard import standard_of
 from logpx.errors import UserError
 
@@ -75,6 +76,8 @@ def build(
     if stored.given:
         table = given_beside(table, stored.given, train)
     plan = decide(stored, table.facts, protocol, table.kind, seed)
+    if table.facts.moments:
+        check_resolution(stored, plan.kind, table.columns, table.facts.moments, table.facts.low < table.facts.high)
     splits = (
         cut(plan, table, stored.x, labels, train, "train", stored.factors),
         cut(plan, table, stored.x, labels, kept, "held_out", stored.factors),
@@ -92,6 +95,7 @@ def build(
     more = {"standardise": standardise or None, "split": split, "group": group}
     asked |= {name: value for name, value in more.items() if value is not None}
     options = {"held_out": held_out, "test": test, "seed": seed, "label": label, "by_label": table.by_label}
+    options |= {"division": fingerprint(train, kept, rest)}
     options |= {"pixel_levels": plan.levels if plan.protocol != protocols.AS_IS else None}
     return Data(
         name=stored.name,

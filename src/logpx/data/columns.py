@@ -165,7 +165,9 @@ def made_columns(
         elif kind == "binary":
             columns.append(Column(name, kind))
         else:
-            mean, scale = float(np.nanmean(x[train, i])), float(np.nanstd(x[train, i]))
+            seen = x[train, i]
+            mean, varies = float(np.nanmean(seen)), np.nanmin(seen) < np.nanmax(seen)
+            scale = float(np.nanstd(seen)) if varies else 0.0  # of equal numbers nanstd may be a rounding error
             columns.append(Column(name, kind, None, mean, scale if scale > 0 else 1.0))
     return x, tuple(columns), categories
 
@@ -214,7 +216,7 @@ def given_context(
     """The context (1, C) of one value for each condition, as text.
 
     Raises:
-        UserError: a value is no number, or no category of the training rows.
+        UserError: a value is no finite number, or no category of the training rows.
     """
     if len(given) != len(conditions):
         names = ", ".join(column.name for column in conditions)
@@ -231,6 +233,11 @@ def value_of(text: str, column: Column, categories: Mapping[str, Sequence[str]])
             raise UserError(f"{column.name} {text!r} is not one of {', '.join(names[:20])}.")
         return float(names.index(text))
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise UserError(f"{column.name} {text!r} is no number.") from None
+    if (
+        not abs((value - column.mean) / column.scale) <= torch.finfo(torch.get_default_dtype()).max
+    ):  # nan compares false
+        raise UserError(f"{column.name} {text!r} is no number that float32 can hold; give another.")
+    return value

@@ -1,4 +1,4 @@
-"""One pass over all stored values: their range, their wholeness, what is missing, a checksum (floor 6)."""
+"""One pass over all stored values: their range and wholeness, where they lie, what is missing, a checksum (floor 6)."""
 
 import hashlib
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import torch
 
 from logpx.data.arrays import place
 from logpx.data.base import Stored, chunks
+from logpx.data.moments import Moments
 from logpx.errors import UserError
 
 
@@ -18,6 +19,7 @@ class Facts(NamedTuple):
     high: np.ndarray
     wholes: np.ndarray  # whether every value is an integer
     missing: np.ndarray  # how many are missing
+    moments: Moments | None  # None where all are of types too short to be rounded: bytes, 16 bits
     stored_as_integers: bool
     uint8: bool
     checksum: str
@@ -48,11 +50,13 @@ class Facts(NamedTuple):
 
     def of(self, columns: list[int]) -> "Facts":
         """The facts of some columns of a table."""
-        return self._replace(**{name: getattr(self, name)[columns] for name in ("low", "high", "wholes", "missing")})
+        of_each = {name: getattr(self, name)[columns] for name in ("low", "high", "wholes", "missing")}
+        moments = self.moments and Moments(*(part[columns] for part in self.moments))
+        return self._replace(**of_each, moments=moments)
 
 
 def scan(stored: Stored) -> Facts:
-    """Range, wholeness and checksum in one pass, a few megabytes at a time.
+    """Range, wholeness, moments and checksum in one pass, a few megabytes at a time.
 
     Raises:
         UserError: a value is infinite or too large for the floating point type in use.
@@ -61,6 +65,7 @@ def scan(stored: Stored) -> Facts:
     size = int(np.prod(stored.x.shape[1:]))
     low, high = np.full(size, np.inf), np.full(size, -np.inf)
     wholes, missing = np.ones(size, bool), np.zeros(size, np.int64)
+    moments = Moments.none(size) if any(array.dtype.itemsize > 2 for array in arrays) else None
     digest = hashlib.sha256()
     if stored.categories:  # codes mean nothing without their names
         digest.update(repr(sorted(stored.categories.items())).encode())
@@ -75,9 +80,11 @@ def scan(stored: Stored) -> Facts:
             if flat.dtype.kind == "f":
                 wholes &= ((flat == np.rint(flat)) | np.isnan(flat)).all(0)
                 missing += np.isnan(flat).sum(0) if gaps else 0
+            with np.errstate(over="ignore", invalid="ignore"):  # squares of 1e200, in float64: as large as may be
+                moments = moments and moments.joined(Moments.of(flat))
     integers = all(array.dtype.kind in "biu" for array in arrays)
     uint8 = all(array.dtype == np.uint8 for array in arrays)
-    return Facts(low, high, wholes, missing, integers, uint8, digest.hexdigest())
+    return Facts(low, high, wholes, missing, moments, integers, uint8, digest.hexdigest())
 
 
 def check_finite(flat: np.ndarray, start: int, stored: Stored) -> bool:

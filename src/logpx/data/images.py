@@ -184,8 +184,18 @@ def folder(path: Path) -> Stored:
 
 
 def by_folders(inside: Sequence[Path]) -> tuple[list[str] | None, list[str | None]]:
-    """(what each image is for, None where the outermost folders do not say so; its class), from their paths in the folder."""
+    """(what each image is for, None where the outermost folders do not say so; its class), from their paths in the folder.
+
+    Raises:
+        UserError: train and another of the three lie there, and an image is in none of them.
+    """
     folders = [path.parts[:-1] for path in inside]
+    parts = {PART_OF.get(f[0].lower()) if f else None for f in folders}
+    if None in parts and "train" in parts and len(parts) > 2:
+        stray = next(p for p, f in zip(inside, folders, strict=True) if not f or f[0].lower() not in PART_OF)
+        raise UserError(
+            f"The folders say which images train and which judge, and {stray} is in none of them: move it into one, or away."
+        )
     says = all(f and f[0].lower() in PART_OF for f in folders) and any(
         PART_OF[f[0].lower()] == "train" for f in folders
     )

@@ -1,10 +1,11 @@
 """Which rows train, which choose the epoch and which only judge (floor 6): by a seed, by groups, or as the source says."""
 
+import hashlib
 import math
 
 import numpy as np
 
-from logpx.data.arrays import place, plain_array
+from logpx.data.arrays import is_gap, missing, place, plain_array
 from logpx.data.base import Share, Stored
 from logpx.errors import UserError
 
@@ -31,11 +32,24 @@ def divide(stored: Stored, held_out: Share, test: Share, seed: int) -> Parts:
     n = len(stored.x)
     if stored.test is not None and test is not None:
         raise UserError(f"{stored.name} has {len(stored.test):,} test rows of its own; leave out test={test!r}.")
+    if stored.test is not None and stored.group is not None:
+        raise UserError(
+            f"{stored.name} has test rows of its own, whose groups nobody said, so group= could part some; leave it out."
+        )
     if stored.split is not None:
         return _as_said(stored, stored.split, held_out, test, seed)
     k = count(stored.held_out if held_out is None else held_out, n, "held_out")
     m = 0 if stored.test is not None else count(0.1 if test is None else test, n, "test")
     return _drawn(stored, np.arange(n), k, m, seed)
+
+
+def fingerprint(*parts: np.ndarray) -> str:
+    """sha256 (hex) of which rows are where: the same rows, divided otherwise, are other data to train on."""
+    digest = hashlib.sha256()
+    for rows in parts:
+        digest.update(f"{len(rows)} ".encode())
+        digest.update(np.ascontiguousarray(rows, "<i8").data)
+    return digest.hexdigest()
 
 
 def count(share: float | int, n: int, what: str) -> int:
@@ -138,10 +152,15 @@ def _check_whole(stored: Stored, group: np.ndarray, parts: np.ndarray) -> None:
 
 
 def one_each(values: object, n: int, what: str) -> np.ndarray:
-    """A value for each of n rows, from Python."""
+    """A value for each of n rows, from Python or an archive; a gap is refused."""
     array = plain_array(values, what, text=True)
     if array.shape != (n,):
         raise UserError(f"{what} has shape {array.shape}, and {n:,} rows need one value each.")
+    gaps = np.isnan(array) if array.dtype.kind == "f" else np.zeros(n, bool)
+    if array.dtype.kind in "UT":
+        gaps = np.array([is_gap(value) for value in array], bool)
+    if gaps.any():
+        raise UserError(missing(what, place(int(gaps.argmax()))))
     return array
 
 

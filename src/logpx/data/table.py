@@ -93,6 +93,9 @@ def choose(
     for name in (*((aside.split, aside.group) if aside.needed else ()), aside.key):
         if name is not None and name not in keys:
             raise UserError(f"{path} has no array {name!r}; it has {', '.join(sorted(keys)) or 'none'}.")
+    if aside.key is not None and aside.key in (label, aside.split, aside.group) and aside.needed:
+        use = next(u for u, k in {"label": label, "split": aside.split, "group": aside.group}.items() if k == aside.key)
+        raise UserError(f"{aside.key!r} in {path} is the data, so it cannot be the {use} too; leave {use}= out.")
     if label is not None and label not in keys:
         raise UserError(f"{path} has no array {label!r} for labels; it has {', '.join(sorted(keys)) or 'none'}.")
     y, test, test_y = label or find(keys, LABELS), find(keys, TEST), find(keys, TEST_LABELS)

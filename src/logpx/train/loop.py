@@ -524,8 +524,7 @@ class Loop:
             _same(name, before[name], self.info[name], but=more)
         if before["data"].get("checksum") != self.data.checksum:
             raise UserError(f"The data are not those that {folder.path} was trained on (their checksums differ).")
-        rows = ("protocol", "kind", "counts", "seed")
-        _same("data", {k: before["data"].get(k) for k in rows}, {k: self.info["data"].get(k) for k in rows})
+        _same_data(before["data"], self.info["data"], folder.path)
         if folder.state.exists() or before.get("status") not in ("running", "stopped"):  # else it ended before it saved
             try:
                 self._restore(folder, state.load(folder.state))
@@ -570,3 +569,16 @@ def _same(name: str, before: Any, now: Any, but: tuple[str, ...] = ()) -> None:
                 f"The run was started with {key} {before.get(key)} and is resumed with {now.get(key)}: "
                 "resume it with the same settings, or start another."
             )
+
+
+def _same_data(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
+    """Raises UserError where the same stored rows were read or divided otherwise; older runs do not say all of it."""
+    told = [name for name in ("protocol", "kind", "counts", "seed", "label") if name in before]
+    if "asked" in before:
+        _same("asked", before["asked"], now.get("asked", {}))
+    _same("data", {name: before[name] for name in told}, {name: now.get(name) for name in told})
+    if before.get("division", now.get("division")) != now.get("division"):
+        raise UserError(
+            f"The rows are not divided into training, held-out and test rows as those of {path} were: give the split or the "
+            "groups that it was trained with, or start another run."
+        )
