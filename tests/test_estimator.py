@@ -21,7 +21,7 @@ import logpx
 from logpx import VAE, recipes
 from logpx.data import Spec
 from logpx.errors import UserError
-from logpx.estimator.vae import EXACT
+from logpx.estimator.settings import EXACT
 
 SMALL = {"hidden": (16,)}
 
@@ -307,6 +307,8 @@ def test_a_damaged_pickle_is_a_sentence():
     ("settings", "sentence"),
     [
         ({"recipe": "vea"}, "There is no recipe 'vea'. Did you mean 'vae'?"),
+        ({"options": [1]}, "options is [1]: it must be options by name"),
+        ({"options": {1: 2}}, "options is {1: 2}: it must be options by name"),
         ({"options": {"hiden": (3,)}}, "The recipe vae has no option 'hiden'"),
         ({"latent": 0}, "The option latent of vae is 0"),
         ({"recipe": "conditional_vae"}, "conditional_vae models p(x | y): give y"),
@@ -319,6 +321,13 @@ def test_a_damaged_pickle_is_a_sentence():
 def test_what_does_not_fit_is_said_in_one_sentence(settings, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         VAE(**settings).fit(rows())
+
+
+def test_encoder_only_steps_need_rows_that_are_held_out():
+    aggressive = small("aggressive_vae", epochs=1)
+    with pytest.raises(UserError, match="partial_fit holds none out: call fit first"):
+        aggressive.partial_fit(rows())
+    assert aggressive.fit(rows()).partial_fit(rows()).n_iter_ == 2
 
 
 def test_rows_outside_of_the_models_reach_are_refused():

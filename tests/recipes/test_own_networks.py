@@ -204,6 +204,7 @@ def fails(sizes: Sizes) -> None:
             fails,
             r"test_own_networks:fails, called with the sizes of the networks, failed: KeyError: 'missing' \(.*line \d+",
         ),
+        (lambda sizes: leaves(sizes), r"called with the sizes of the networks, failed: SystemExit: 3 \("),
         (lambda sizes: nn.Linear(4, 4), "returns a Linear, and .encoder, decoder., two modules, are needed"),
         (lambda sizes: (nn.Linear(4, 4), 3), "returns a tuple of Linear, int"),
         (nn.Linear(4, 4), "is none: give mlp, conv, MODULE:FUNCTION"),
@@ -299,6 +300,31 @@ def test_a_module_that_fails_is_named_with_its_line(folder, capsys):
     assert f"Importing {folder} for the network {folder}:make failed: RuntimeError: not today" in refused(
         TRAIN.format(folder), capsys
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import torch\n\ndef f(:\n", "failed: SyntaxError: invalid syntax ({file}, line 3)."),
+        ("import sys\n\nsys.exit(4)\n", "failed: SystemExit: 4 ({file}, line 3)."),
+        ("import {start}", "failed: ModuleNotFoundError: No module named '{start}' ({file}, line 1)."),
+        ("raise ValueError", "failed: ValueError ({file}, line 1)."),
+    ],
+)
+def test_what_stops_a_module_is_said_with_its_file_and_line(folder, capsys, source, said):
+    """A module that is missing may be named as the beginning of the one that misses it."""
+    file, start = Path(f"{folder}.py").resolve(), folder[:-1]
+    file.write_text(source.format(start=start))
+    assert said.format(file=file, start=start) in refused(TRAIN.format(folder), capsys)
+
+
+def test_a_folder_of_modules_that_lacks_one(folder, capsys):
+    assert f"There is no module 'json.{folder}' in" in refused(TRAIN.format(f"json.{folder}"), capsys)
+    assert "There is no module 'no_such_folder.nets' in" in refused(TRAIN.format("no_such_folder.nets"), capsys)
+
+
+def leaves(sizes: Sizes) -> None:
+    raise SystemExit(3)
 
 
 def test_the_folder_leaves_the_path_after_an_error_too(folder):

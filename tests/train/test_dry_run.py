@@ -9,7 +9,7 @@ from logpx.data import Data, Spec, from_array
 from logpx.errors import UserError
 from logpx.model import VAE
 from logpx.networks import MLP
-from logpx.train import Method, fit
+from logpx.train import Method, fit, sweep
 from logpx.train.dry_run import dry_run
 
 
@@ -112,3 +112,60 @@ def test_a_data_set_of_one_training_row() -> None:
     data = from_array(torch.randn(3, 4), held_out=1, test=1)
     assert len(data.train) == 1
     assert dry_run(by_hand(), data) == "closed form"
+
+
+# --- what a user's own modules do --------------------------------------------------------------------------------------
+
+
+class Raises(nn.Linear):
+    error: Exception = KeyError("inside")
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("inside"), "KeyError: 'inside'."),
+        (RuntimeError(), "RuntimeError."),
+        (RuntimeError("one\ntwo"), ": one."),
+        (UserError("Mine."), "Mine."),
+    ],
+)
+def test_whatever_a_network_raises_is_one_sentence(error: Exception, said: str) -> None:
+    encoder, decoder = Raises(4, 4), Raises(2, 4)
+    encoder.error = decoder.error = error
+    for method in (by_hand(encoder=encoder), recipes.vae(real(), latent=2, network=(nn.Linear(4, 4), decoder))):
+        with pytest.raises(UserError) as found:
+            dry_run(method, real())
+        assert str(found.value).endswith(said)
+        assert isinstance(error, UserError) or "does not take" in str(found.value)
+
+
+def normalised(between: nn.Module | None = None) -> Method:
+    encoder = nn.Sequential(nn.Linear(4, 4), between or nn.BatchNorm1d(4))
+    return recipes.vae(real(), latent=2, network=(encoder, nn.Linear(2, 4)))
+
+
+@pytest.mark.parametrize(("size", "better"), [(53, 54), (1, 2), (3, 4)])
+def test_batch_normalisation_of_a_last_batch_of_one_row(size: int, better: int) -> None:
+    data = from_array(torch.randn(160, 4), held_out=0, test=0)
+    told = f"With batch_size={size} the last batch of 160 rows is a single one.*: take batch_size={better}"
+    with pytest.raises(UserError, match=told):
+        fit(normalised(), data, epochs=1, batch_size=size, show=False)
+    with pytest.raises(UserError, match=told):
+        sweep([normalised(), normalised()], data, epochs=1, batch_size=size, show=False)
+    fit(normalised(), data, epochs=1, batch_size=better, show=False)
+    fit(normalised(nn.LayerNorm(4)), data, epochs=1, batch_size=53, show=False)
+
+
+def test_batch_normalisation_of_one_row_and_of_the_pixels_of_one_picture() -> None:
+    with pytest.raises(UserError, match="needs two rows, and one is there to train on"):
+        dry_run(normalised(), from_array(torch.randn(3, 4), held_out=1, test=1))
+    pictures = nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.BatchNorm2d(1), nn.Flatten())
+    method, data = normalised(pictures), from_array(torch.randn(129, 4), held_out=0, test=0)
+    before = {name: value.clone() for name, value in method.model.state_dict().items()}
+    dry_run(method, data)
+    assert all(torch.equal(value, before[name]) for name, value in method.model.state_dict().items())
+    fit(method, data, epochs=1, show=False)

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -16,19 +15,17 @@ import logpx.model
 from logpx.data import Data, Spec, Split, context_like, from_array, is_frame
 from logpx.errors import UserError
 from logpx.estimator import rows as table
-from logpx.estimator.kept import run_from_bytes, run_to_bytes
+from logpx.estimator.kept import Kept
+from logpx.estimator.settings import Settings, plain
 from logpx.evaluate import at_rest, codes, evidence_alone, impute, placed
 from logpx.likelihoods import check_support
 from logpx.model import Batch
-from logpx.recipes import RECIPES, Recipe, find
+from logpx.recipes import RECIPES, find
 from logpx.samples import contexts, draw_samples, rounded
 from logpx.train import Run, fit
 
-EXACT = ("ppca", "factor_analysis", "linear_vae", "made", "pixelcnn")  # recipes that compute from complete rows
-LATENT = 2
 
-
-class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Kept, Settings):
     """A latent variable model p(x) = int p(x|z) p(z) dz of the rows of X, by any recipe, behind scikit-learn's verbs.
 
     With a conditional recipe it is p(x | y): each verb then takes y, one value or several for each row, where floats are
@@ -56,60 +53,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     After `fit`: `model_` (five parts, a torch module), `run_` (the epochs and their losses), `n_iter_` (how many epochs),
     `n_features_in_`, `feature_names_in_`. X is used as it is, in its own units: where the columns differ in scale, say
     `standardise` (or put a scaler before it in a Pipeline: log p is then that of what the scaler makes). nan is a value that
-    was not observed, wherever the recipe can do without it. A pickle holds the settings, and the weights in the format of a
-    run's files: no object of torch.
+    was not observed, wherever the recipe can do without it. A pickle of a fitted one holds the settings, and the weights in the
+    format of a run's files: no object of torch; networks of one's own stand in it by name (see `Kept`).
 
     Raises UserError, a ValueError of one sentence, for a recipe, option or rows that do not fit.
     """
-
-    def __init__(
-        self,
-        recipe: str = "vae",
-        *,
-        latent: int = LATENT,
-        options: Mapping[str, Any] | None = None,
-        kind: str = "auto",
-        columns: Mapping[str, str] | None = None,
-        shape: tuple[int, ...] | None = None,
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        learning_rate: float | None = None,
-        schedule: str | None = None,
-        optimizer: str | None = None,
-        clip: float | None = None,
-        average: float | None = None,
-        encoder_decay: float | None = None,
-        patience: int | None = None,
-        held_out: float | int = 0.1,
-        standardise: bool = False,
-        samples: int = 100,
-        random_state: Any = None,
-        device: str = "auto",
-        precision: str = "float32",
-        verbose: bool = False,
-    ) -> None:
-        self.recipe = recipe
-        self.latent = latent
-        self.options = options
-        self.kind = kind
-        self.columns = columns
-        self.shape = shape
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.schedule = schedule
-        self.optimizer = optimizer
-        self.clip = clip
-        self.average = average
-        self.encoder_decay = encoder_decay
-        self.patience = patience
-        self.held_out = held_out
-        self.standardise = standardise
-        self.samples = samples
-        self.random_state = random_state
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
 
     @property
     def model_(self) -> logpx.model.VAE:
@@ -132,7 +80,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Trains for `epochs` more on these rows alone, from the weights as they are; the first call makes the model.
 
         The optimiser's moments go on from the last call of `partial_fit`; after `fit`, which keeps the weights of its best
-        epoch, they begin anew. Nothing is held out. Raises UserError for a recipe that is solved from all its rows at once.
+        epoch, they begin anew. Nothing is held out. Raises UserError for a recipe that is solved from all its rows at once, and
+        at the first call for one that begins with encoder-only steps, which held-out rows bring to an end.
         """
         if not hasattr(self, "run_"):
             self._moments: dict[str, Any] = {}
@@ -142,9 +91,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise UserError(
                 f"{self.recipe} is solved from all its rows at once: call fit with the old and the new ones."
             )
-        plain = replace(before.method.training, patience=None, encoder_steps=0, schedule="constant")
+        steady = replace(before.method.training, patience=None, encoder_steps=0, schedule="constant")
         data = _only_to_train(self._about, split)
-        method = replace(before.method, start=None, training=plain)  # what `start` places was placed
+        method = replace(before.method, start=None, training=steady)  # what `start` places was placed
         self._moments = getattr(self, "_moments", {})
         seed = self.seed_ + self.n_iter_
         after = fit(method, data, epochs=epochs, seed=seed, moments=self._moments, **self._where())
@@ -155,7 +104,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         row, options = self._recipe()
         x, seed = self._checked(X, reset=True), self._seed()
         kind: Any = row.kind if self.kind == "auto" else self.kind
-        asked: dict[str, Any] = {"columns": self.columns, "held_out": _plain(held_out), "test": 0}
+        asked: dict[str, Any] = {"columns": self.columns, "held_out": plain(held_out), "test": 0}
         asked["context"] = self._conditions(y)
         asked["standardise"] = bool(self.standardise)
         data = from_array(x, name="X", kind=kind, protocol="as-is", seed=seed, **asked)
@@ -163,8 +112,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.seed_ = seed
         settings |= {name: getattr(self, name) for name in ("batch_size", "learning_rate", "optimizer", "clip")}
         settings |= {name: getattr(self, name) for name in ("average", "encoder_decay")}
-        settings = {name: _plain(value) for name, value in settings.items()}
+        settings = {name: plain(value) for name, value in settings.items()}
         method = row.build(data, seed=seed, **options)
+        if moments is not None and method.training.encoder_steps:
+            raise UserError(
+                f"{self.recipe} begins with encoder-only steps, which end by held-out rows, and partial_fit holds none out: "
+                "call fit first."
+            )
         return self._keep(fit(method, data, seed=seed, moments=moments, **settings, **self._where()))
 
     def _keep(self, run: Run) -> "VAE":
@@ -173,23 +127,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         dim: Any = run.model.posterior.dim
         self._n_features_out = int(dim)
         return self
-
-    def _recipe(self) -> tuple[Recipe, dict[str, Any]]:
-        """The recipe and its options; UserError for one that there is not."""
-        row = find(self.recipe)
-        if "latent" in row.options:
-            return row, {"latent": _plain(self.latent), **(self.options or {})}
-        if self.latent != LATENT:
-            raise UserError(f"The recipe {row.name} has no option 'latent': leave it out.")
-        return row, dict(self.options or {})
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
-
-    def _where(self) -> dict[str, Any]:
-        return {"device": self.device, "precision": self.precision, "show": bool(self.verbose)}
 
     # --- codes --------------------------------------------------------------------------------------------------------
 
@@ -279,6 +216,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         about: dict[str, Any] = self.run_.info["data"]
         return about
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._allows_nan()
+        tags.target_tags.required = self.recipe in RECIPES and RECIPES[self.recipe].conditional
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
     def _checked(self, X: Any, reset: bool = False) -> Any:
         """A data frame as it is, anything else as an array of numbers, (N, *shape)."""
         if is_frame(X) and (reset or self._frame):
@@ -319,45 +263,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self._frame is None:
             return table.as_array(x, table.dtype_like(X))
         return table.as_frame(x, self._about, self._frame, getattr(X, "index", None))
-
-    def _noise(self, random_state: Any) -> int:
-        if random_state is None:
-            return self._seed()
-        return int(check_random_state(random_state).randint(2**31 - 1))
-
-    def _allows_nan(self) -> bool:
-        return self.recipe not in EXACT
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._allows_nan()
-        tags.target_tags.required = self.recipe in RECIPES and RECIPES[self.recipe].conditional
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    # --- pickling -----------------------------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The settings, and the run as bytes of a safetensors file."""
-        state = dict(super().__getstate__())
-        if "run_" in state:
-            state["run_"] = run_to_bytes(state["run_"], state.pop("_moments", None))
-        if "feature_names_in_" in state:
-            state["feature_names_in_"] = [str(name) for name in state["feature_names_in_"]]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        if "feature_names_in_" in state:
-            state["feature_names_in_"] = np.array(state["feature_names_in_"], dtype=object)
-        if "run_" in state:
-            state["run_"], state["_moments"] = run_from_bytes(state["run_"], state["device"])
-        super().__setstate__(state)
-
-
-def _plain(value: Any) -> Any:
-    """A number of Python's in the place of one of numpy's, as a grid search may give."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _only_to_train(about: Mapping[str, Any], split: Split) -> Data:

@@ -51,14 +51,15 @@ class Own(nn.Module):
         if context is None:
             h = self.network(rows)
         else:
-            h = self.network(rows, context.expand(*lead, context.shape[-1]).reshape(len(rows), -1))
+            h = self.network(rows, context.expand(*lead, context.shape[-1]).reshape(rows.shape[0], -1))
         return self._checked(h, rows).reshape(*lead, *self.outputs)
 
     def _checked(self, h: Tensor, rows: Tensor) -> Tensor:
         if not isinstance(h, Tensor):
             raise UserError(f"{_capital(self.name)} returns a {type(h).__name__}, and one tensor is needed.")
-        wanted = [(len(rows), *self.outputs)] + [(len(rows), *self.outputs[1:])] * (self.outputs[0] == 1)
-        if h.shape not in wanted:
+        n = rows.shape[0]  # where a graph is drawn for export, the name of any number of rows: len() would fix it
+        wanted = [(n, *self.outputs)] + [(n, *self.outputs[1:])] * (self.outputs[0] == 1)
+        if tuple(h.shape) not in wanted:
             raise UserError(
                 f"{_capital(self.name)} makes {_shape(h.shape)} of {_shape(rows.shape)}, where "
                 f"{' or '.join(_shape(shape) for shape in dict.fromkeys(wanted))} is needed (rows come first)."
@@ -68,21 +69,48 @@ class Own(nn.Module):
         return h
 
 
-def calm(part: nn.Module, call: Callable[[], Tensor], x: Tensor) -> Tensor:
-    """call(), which lets `part`, at rest, see x.
+def calm(part: nn.Module, call: Callable[[], Tensor], x: Tensor, alone: Callable[[], Tensor]) -> Tensor:
+    """call(), which lets `part`, at rest, see x; alone() lets it see the first row, and returns what belongs to it.
 
-    Raises UserError where a module of the user's own within the part writes into x, or draws numbers of its own.
+    Raises UserError where a module of the user's own within the part writes into x, emits nan, draws numbers of its own, or
+    makes other numbers of a row where it stands alone.
     """
     before, first = x.clone(), call()
     name = named(part, "")
     if name and not torch.equal(x.nan_to_num(), before.nan_to_num()):
         raise UserError(f"{_capital(name)} writes into the rows that it is given: take inplace=True away.")
+    if name and bool(first.isnan().any()):
+        raise UserError(
+            f"{_capital(name)} emits nan for the first rows: look for a division by 0, a root or a logarithm."
+        )
     if name and not torch.equal(first, call()):
         raise UserError(
             f"{_capital(name)} makes other numbers of the same rows at each call: draw only while self.training is true, for "
             "evaluation must not."
         )
+    if name and not _alike(alone, first):
+        raise UserError(
+            f"{_capital(name)} makes other numbers of a row where another stands beside it: at rest each row must be seen by "
+            "itself, so no means over the rows (BatchNorm with track_running_stats=False)."
+        )
     return first
+
+
+def _alike(alone: Callable[[], Tensor], among: Tensor) -> bool:
+    """Whether a row's numbers (..., 1, *shape) are those it has among others (..., N, *shape), up to 1 % of the largest.
+
+    Rounding differs with the number of rows, and TF32 keeps three digits. What takes two rows and not one mixes them.
+    """
+    try:
+        own = alone()
+    except UserError:
+        raise
+    except Exception:
+        return False
+    for axis, (one, n) in enumerate(zip(own.shape, among.shape, strict=True)):
+        if one != n:
+            among = among.narrow(axis, 0, 1)
+    return torch.allclose(own, among, rtol=0.01, atol=0.01 * float(among.nan_to_num(posinf=0, neginf=0).abs().max()))
 
 
 def named(part: nn.Module, otherwise: str) -> str:

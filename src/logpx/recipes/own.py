@@ -92,7 +92,7 @@ def by_name(name: str) -> OwnNetworks:
                 found = importlib.import_module(module)
         except UserError as error:
             missing = error.__cause__
-            if isinstance(missing, ModuleNotFoundError) and module.startswith(str(missing.name)):
+            if isinstance(missing, ModuleNotFoundError) and f"{module}.".startswith(f"{missing.name}."):
                 raise UserError(
                     f"There is no module {module!r} in {Path.cwd()} or among what Python imports."
                 ) from None
@@ -122,9 +122,10 @@ def allowed(kept: str, given: Any, folder: Path | None) -> Any:
         raise UserError(
             "This run's networks were handed over in Python: open it there, by load_run(path, network=...)."
         )
+    otherwise = f", or in Python say load_run(path, network={kept!r})" if folder else ""
     raise UserError(
         f"This run has networks of its user's own, and opening it runs that code: where you trust {kept}, set the environment "
-        f"variable {TRUSTED}={kept}, or in Python say load_run(path, network={kept!r})."
+        f"variable {TRUSTED}={kept}{otherwise}."
     )
 
 
@@ -157,12 +158,18 @@ def _explained(doing: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        first = next(iter(str(error).splitlines()), "").rstrip(".")
-        raise UserError(
-            f"{doing} failed: {type(error).__name__}: {first} ({last.filename}, line {last.lineno})."
-        ) from error
+    except (Exception, SystemExit) as error:
+        said = str(error.msg if isinstance(error, SyntaxError) else error)
+        first = ": ".join([type(error).__name__, *said.splitlines()[:1]]).rstrip(".")
+        raise UserError(f"{doing} failed: {first} ({_place(error)}).") from error
+
+
+def _place(error: BaseException) -> str:
+    """The file and the line that raised it, or that Python could not read."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}"
 
 
 def _name_of(make: Callable[..., Any]) -> str:
