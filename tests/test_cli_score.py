@@ -96,6 +96,73 @@ def test_an_exact_model_has_no_error_and_no_draws(place: Path) -> None:
     np.testing.assert_allclose(found["elbo"], found["log_px"], atol=1e-4)
 
 
+def test_a_cell_too_far_for_any_number_costs_its_own_row_alone(place: Path, capsys: pytest.CaptureFixture) -> None:
+    cells = Path("new.csv").read_text().splitlines()
+    cells[8] = "0.1,1e20,-0.3,far"
+    Path("far.csv").write_text("\n".join(cells) + "\n")
+    line = "score table {}.csv -o {} --samples 30 --why --top 1"
+    assert run(line.format("new", "near.csv")) == 0
+    capsys.readouterr()
+    assert run(line.format("far", "far-s.csv") + " --regret --steps 2 --json") == 0
+    out, err = capsys.readouterr()
+    said, found, near = json.loads(out), lines("far-s.csv"), lines("near.csv")
+    assert "log p(x) of 1 of the 400 rows is -inf" in err
+    assert err.count("\n") == 1
+    assert said["minus_infinity"] == 1
+    assert (found[7]["log_px"], found[7]["typicality"], found[7]["why (code)"]) == ("-inf", "inf", "")
+    assert float(found[7]["p_value"]) == 1 / (1 + said["reference_rows"])
+    others = [i for i in range(400) if i != 7]
+    assert all(found[i][name] == near[i][name] for i in others for name in ("log_px", "p_value", "why b"))
+    assert said["value"] == pytest.approx(np.mean([float(near[i]["log_px"]) for i in others]), abs=1e-9)
+    assert said["standard_error"] == pytest.approx(
+        np.std([float(near[i]["log_px"]) for i in others], ddof=1) / np.sqrt(399), rel=1e-9
+    )
+    assert said["top"][0]["row"] == 7
+    assert run(line.format("far", "s.jsonl")) == 0
+    strict = [json.loads(row, parse_constant=pytest.fail) for row in Path("s.jsonl").read_text().splitlines()]
+    assert strict[7]["log_px"] is None
+    assert run(line.format("far", "s.parquet")) == 0
+    assert parquet.read_table("s.parquet")["log_px"][7].as_py() == -np.inf
+
+
+def test_rows_that_all_lie_too_far_have_no_mean(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("far.csv").write_text("a,b,c,key\n1e20,0,0,x\n0,1e20,0,y\n")
+    assert run("score table far.csv -o s.csv --samples 3 --json") == 0
+    assert json.loads(capsys.readouterr().out)["value"] is None
+    assert run("score table far.csv -o s.csv --samples 3 --force") == 0
+    assert "mean L_3 = -inf nats per data point" in capsys.readouterr().out
+
+
+def test_the_rows_that_told_what_is_typical_are_named(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(f"train vae train.csv --drop key --latent 2 --held-out 0 --test 0 {TINY} --out none-out") == 0
+    for folder, more, reference, shown in (
+        ("table", "", "held-out rows", "20 held-out rows"),
+        ("none-out", "", "training rows", "200 training rows"),
+        ("none-out", "--reference new.csv", "new.csv", "400 rows of new.csv"),
+    ):
+        capsys.readouterr()
+        assert run(f"score {folder} new.csv -o s.csv --samples 3 --force {more} --json") == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["reference"] == reference
+        assert ("told by training rows" in err) == (reference == "training rows")
+        assert run(f"score {folder} new.csv -o s.csv --samples 3 --force {more}") == 0
+        assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a\rb", "\r", 'x,"y"\nz', "c\r\nd"])
+def test_an_id_of_any_characters_is_read_back(place: Path, name: str) -> None:
+    cells = Path("new.csv").read_text().splitlines()[:3]
+    with Path("ids.csv").open("w", newline="") as file:
+        rows = csv.writer(file, quoting=csv.QUOTE_ALL)
+        rows.writerows([*(line.split(",") for line in cells), ["0", "0", "0", name]])
+    assert run("score table ids.csv -o s.csv --samples 3 --id key") == 0
+    found = lines("s.csv")
+    assert len(found) == 3
+    assert found[2]["id"] == name
+    assert found[0]["id"] == cells[1].split(",")[3]
+    assert b"\r\n" not in Path("s.csv").read_bytes().replace(name.encode(), b"")
+
+
 def test_other_rows_may_tell_what_is_typical(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert run("score table new.csv -o a.csv --samples 5 --reference new.csv --reference-rows 50 --json") == 0
     said, found = json.loads(capsys.readouterr().out), lines("a.csv")
