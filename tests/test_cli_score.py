@@ -1,7 +1,10 @@
 """`logpx score`: one number of each kind a row, in the rows' order, whatever the pieces, kills and resumptions."""
 
 import csv
+import io
 import json
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from command_line import refused, run
@@ -302,6 +306,58 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, suffix: str, monkey
     assert [block.first for block in saved] == [256, 384]  # nothing is done twice
     assert Path(f"s.{suffix}").read_bytes() == Path(f"whole.{suffix}").read_bytes()
     assert not Path(f"s.{suffix}.part").exists()
+
+
+def test_a_kill_while_the_folder_is_made_or_removed_is_in_nobody_s_way(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, save, remove = "score table new.csv -o s.csv --samples 2 --rows 128", streamed.state.save, shutil.rmtree
+
+    def killed_as_begun(path: Path, tree: dict[str, Any]) -> None:
+        if path.name == "begun.safetensors":
+            (path.parent / f".{path.name}.x1").write_bytes(b"half")
+            raise Killed
+        save(path, tree)
+
+    def killed_in_the_middle(path: Path, **how: Any) -> None:
+        if next(Path(path).glob("rows-*"), None) is None:
+            return remove(path, **how)
+        (Path(path) / "begun.safetensors").unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streamed.state, "save", killed_as_begun)
+        with pytest.raises(Killed):
+            cli.run(line.split())
+    assert not Path("s.csv.part").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(streamed.shutil, "rmtree", killed_in_the_middle)
+        with pytest.raises(Killed):
+            cli.run(line.split())
+    assert not Path("s.csv.part").exists()
+    assert len(lines("s.csv")) == 400
+    assert run(f"{line} --force") == 0
+    assert sorted(path.name for path in Path().glob("*s.csv*")) == ["s.csv"]
+    assert sorted(path.name for path in Path().glob(".*s.csv*")) == []
+
+
+def test_a_folder_of_another_s_beside_the_file_is_not_removed(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path(".s.csv.part.new").mkdir()
+    Path(".s.csv.part.new/mine.txt").write_text("mine")
+    assert "not of ours" in refused("score table new.csv -o s.csv --samples 2", capsys)
+    assert Path(".s.csv.part.new/mine.txt").read_text() == "mine"
+
+
+def test_a_file_s_name_may_be_no_utf_8(place: Path) -> None:
+    Path("folder").mkdir()
+    x = np.load("pixels.npy")
+    for i, name in enumerate((b"folder/\xff.png", b"folder/c.png")):
+        Image.fromarray(x[i]).save(file := io.BytesIO(), "PNG")
+        Path(os.fsdecode(name)).write_bytes(file.getvalue())
+    for suffix in ("csv", "jsonl", "parquet"):
+        assert run(f"score pictures folder -o s.{suffix} --samples 2") == 0
+    assert [row["id"] for row in lines("s.csv")] == ["c.png", r"\xff.png"]
+    assert parquet.read_table("s.parquet")["id"].to_pylist() == ["c.png", r"\xff.png"]
 
 
 def test_it_may_go_on_with_pieces_of_another_size_or_nothing_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def _warn(said: dict[str, Any]) -> None:
         )
     if n := said["minus_infinity"]:
         print(
-            f"log p(x) of {n:,} of the {said['rows']:,} rows is -inf: a value in them is too far from the others for any number; "
+            f"log p(x) of {n:,} of the {said['rows']:,} rows is -inf: a value in them is too far from the others for a number; "
             "their p_value is the least there is, and the mean is that of the other rows.",
             file=sys.stderr,
         )
