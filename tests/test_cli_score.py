@@ -1,7 +1,10 @@
 """`logpx score`: one number of each kind a row, in the rows' order, whatever the pieces, kills and resumptions."""
 
 import csv
+import io
 import json
+import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from command_line import refused, run
@@ -94,6 +98,73 @@ def test_an_exact_model_has_no_error_and_no_draws(place: Path) -> None:
     assert set(found["error"]) == {0.0}
     assert set(found["ess"]) == {None}
     np.testing.assert_allclose(found["elbo"], found["log_px"], atol=1e-4)
+
+
+def test_a_cell_too_far_for_any_number_costs_its_own_row_alone(place: Path, capsys: pytest.CaptureFixture) -> None:
+    cells = Path("new.csv").read_text().splitlines()
+    cells[8] = "0.1,1e20,-0.3,far"
+    Path("far.csv").write_text("\n".join(cells) + "\n")
+    line = "score table {}.csv -o {} --samples 30 --why --top 1"
+    assert run(line.format("new", "near.csv")) == 0
+    capsys.readouterr()
+    assert run(line.format("far", "far-s.csv") + " --regret --steps 2 --json") == 0
+    out, err = capsys.readouterr()
+    said, found, near = json.loads(out), lines("far-s.csv"), lines("near.csv")
+    assert "log p(x) of 1 of the 400 rows is -inf" in err
+    assert err.count("\n") == 1
+    assert said["minus_infinity"] == 1
+    assert (found[7]["log_px"], found[7]["typicality"], found[7]["why (code)"]) == ("-inf", "inf", "")
+    assert float(found[7]["p_value"]) == 1 / (1 + said["reference_rows"])
+    others = [i for i in range(400) if i != 7]
+    assert all(found[i][name] == near[i][name] for i in others for name in ("log_px", "p_value", "why b"))
+    assert said["value"] == pytest.approx(np.mean([float(near[i]["log_px"]) for i in others]), abs=1e-9)
+    assert said["standard_error"] == pytest.approx(
+        np.std([float(near[i]["log_px"]) for i in others], ddof=1) / np.sqrt(399), rel=1e-9
+    )
+    assert said["top"][0]["row"] == 7
+    assert run(line.format("far", "s.jsonl")) == 0
+    strict = [json.loads(row, parse_constant=pytest.fail) for row in Path("s.jsonl").read_text().splitlines()]
+    assert strict[7]["log_px"] is None
+    assert run(line.format("far", "s.parquet")) == 0
+    assert parquet.read_table("s.parquet")["log_px"][7].as_py() == -np.inf
+
+
+def test_rows_that_all_lie_too_far_have_no_mean(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path("far.csv").write_text("a,b,c,key\n1e20,0,0,x\n0,1e20,0,y\n")
+    assert run("score table far.csv -o s.csv --samples 3 --json") == 0
+    assert json.loads(capsys.readouterr().out)["value"] is None
+    assert run("score table far.csv -o s.csv --samples 3 --force") == 0
+    assert "mean L_3 = -inf nats per data point" in capsys.readouterr().out
+
+
+def test_the_rows_that_told_what_is_typical_are_named(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run(f"train vae train.csv --drop key --latent 2 --held-out 0 --test 0 {TINY} --out none-out") == 0
+    for folder, more, reference, shown in (
+        ("table", "", "held-out rows", "20 held-out rows"),
+        ("none-out", "", "training rows", "200 training rows"),
+        ("none-out", "--reference new.csv", "new.csv", "400 rows of new.csv"),
+    ):
+        capsys.readouterr()
+        assert run(f"score {folder} new.csv -o s.csv --samples 3 --force {more} --json") == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["reference"] == reference
+        assert ("told by training rows" in err) == (reference == "training rows")
+        assert run(f"score {folder} new.csv -o s.csv --samples 3 --force {more}") == 0
+        assert shown in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["a\rb", "\r", 'x,"y"\nz', "c\r\nd"])
+def test_an_id_of_any_characters_is_read_back(place: Path, name: str) -> None:
+    cells = Path("new.csv").read_text().splitlines()[:3]
+    with Path("ids.csv").open("w", newline="") as file:
+        rows = csv.writer(file, quoting=csv.QUOTE_ALL)
+        rows.writerows([*(line.split(",") for line in cells), ["0", "0", "0", name]])
+    assert run("score table ids.csv -o s.csv --samples 3 --id key") == 0
+    found = lines("s.csv")
+    assert len(found) == 3
+    assert found[2]["id"] == name
+    assert found[0]["id"] == cells[1].split(",")[3]
+    assert b"\r\n" not in Path("s.csv").read_bytes().replace(name.encode(), b"")
 
 
 def test_other_rows_may_tell_what_is_typical(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -235,6 +306,58 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place: Path, suffix: str, monkey
     assert [block.first for block in saved] == [256, 384]  # nothing is done twice
     assert Path(f"s.{suffix}").read_bytes() == Path(f"whole.{suffix}").read_bytes()
     assert not Path(f"s.{suffix}.part").exists()
+
+
+def test_a_kill_while_the_folder_is_made_or_removed_is_in_nobody_s_way(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, save, remove = "score table new.csv -o s.csv --samples 2 --rows 128", streamed.state.save, shutil.rmtree
+
+    def killed_as_begun(path: Path, tree: dict[str, Any]) -> None:
+        if path.name == "begun.safetensors":
+            (path.parent / f".{path.name}.x1").write_bytes(b"half")
+            raise Killed
+        save(path, tree)
+
+    def killed_in_the_middle(path: Path, **how: Any) -> None:
+        if next(Path(path).glob("rows-*"), None) is None:
+            return remove(path, **how)
+        (Path(path) / "begun.safetensors").unlink()
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(streamed.state, "save", killed_as_begun)
+        with pytest.raises(Killed):
+            cli.run(line.split())
+    assert not Path("s.csv.part").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(streamed.shutil, "rmtree", killed_in_the_middle)
+        with pytest.raises(Killed):
+            cli.run(line.split())
+    assert not Path("s.csv.part").exists()
+    assert len(lines("s.csv")) == 400
+    assert run(f"{line} --force") == 0
+    assert sorted(path.name for path in Path().glob("*s.csv*")) == ["s.csv"]
+    assert sorted(path.name for path in Path().glob(".*s.csv*")) == []
+
+
+def test_a_folder_of_another_s_beside_the_file_is_not_removed(place: Path, capsys: pytest.CaptureFixture) -> None:
+    Path(".s.csv.part.new").mkdir()
+    Path(".s.csv.part.new/mine.txt").write_text("mine")
+    assert "not of ours" in refused("score table new.csv -o s.csv --samples 2", capsys)
+    assert Path(".s.csv.part.new/mine.txt").read_text() == "mine"
+
+
+def test_a_file_s_name_may_be_no_utf_8(place: Path) -> None:
+    Path("folder").mkdir()
+    x = np.load("pixels.npy")
+    for i, name in enumerate((b"folder/\xff.png", b"folder/c.png")):
+        Image.fromarray(x[i]).save(file := io.BytesIO(), "PNG")
+        Path(os.fsdecode(name)).write_bytes(file.getvalue())
+    for suffix in ("csv", "jsonl", "parquet"):
+        assert run(f"score pictures folder -o s.{suffix} --samples 2") == 0
+    assert [row["id"] for row in lines("s.csv")] == ["c.png", r"\xff.png"]
+    assert parquet.read_table("s.parquet")["id"].to_pylist() == ["c.png", r"\xff.png"]
 
 
 def test_it_may_go_on_with_pieces_of_another_size_or_nothing_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from logpx import recipes
-from logpx.cli.train import _option, train_options
+from logpx.cli.signature import _option
+from logpx.cli.train import train_options
 from logpx.data import Data, from_array
 from logpx.data.language import sentences
 from logpx.doctor import examine, findings

@@ -105,6 +105,31 @@ def test_damage_is_one_sentence(tmp_path: Path, key: str, value: Any) -> None:
         check_about(broken)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("source", 1),
+        ("source", None),
+        ("protocol", [1]),
+        ("label", 1),
+        ("seed", "x"),
+        ("counts", None),
+        ("counts", {"train": "x"}),
+        ("columns", -1),
+        ("classes", [1]),
+        ("asked", None),
+        ("asked", "x"),
+        ("asked", {"a": 1}),
+        ("asked", {"columns": [1]}),
+        ("asked", {"context": -1}),
+        ("asked", {"drop": -1}),
+    ],
+)
+def test_what_cannot_be_said_of_data_is_one_sentence(tmp_path: Path, key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^run\.json is damaged: {key} .* cannot be said of data[^\n]+\.$"):
+        check_about(mixed(tmp_path) | {key: value})
+
+
 def test_samples_need_the_names_of_categories(tmp_path: Path) -> None:
     about = mixed(tmp_path) | {"categories": {}}
     for make in (lambda: contexts(about, 2), lambda: Words.of(about)):

@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,6 +187,12 @@ def test_the_corner_says_the_epoch_and_what_held_out_rows_were_worth(picture_run
     held = run.rows[1]["held_out"]
     term = "elbo" if "elbo" in held else "score"
     assert latents._told(subject, 2) == f"epoch 2, held-out {term.replace('elbo', 'ELBO')} {held[term]:.2f} nats"
+
+
+@pytest.mark.parametrize(("more", "unit"), [({}, " nats"), ({"mmd": 0.27}, "")])
+def test_a_loss_that_is_not_of_nats_alone_has_no_unit_in_the_corner(more: dict[str, float], unit: str) -> None:
+    row = {"epoch": 1, "held_out": {"loss": 89.44, "reconstruction": 62.23, **more}}
+    assert latents._told(SimpleNamespace(run=SimpleNamespace(rows=[row])), 1) == f"epoch 1, held-out loss 89.44{unit}"
 
 
 def test_the_same_again_is_the_same_page_and_moves_no_random_state(picture_run):

@@ -74,6 +74,24 @@ def test_a_resumed_run_goes_on_and_doubles_nothing(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
+def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "project" / "tensorboard" / "mine.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    with pytest.raises(UserError, match=r"run\.json"):
+        events.write_events(tmp_path / "project")
+    assert [path.name for path in other.parent.iterdir()] == ["mine.txt"]
+    trained(tmp_path / "run", 1)
+    beside = tmp_path / "run" / "tensorboard"
+    (beside / "mine.txt").write_text("mine")
+    (beside / "events.out.tfevents.1.other.2.3").write_bytes(b"")
+    events.write_events(tmp_path / "run")
+    names = sorted(path.name for path in beside.iterdir())
+    assert len(names) == 3
+    assert {"mine.txt", "events.out.tfevents.1.other.2.3"} < set(names)
+    assert scalars(tmp_path / "run") == logged(tmp_path / "run")
+
+
 def test_an_epoch_that_was_logged_and_not_saved_stands_once(tmp_path: Path) -> None:
     """Killed between the log and the state: the epoch is trained again."""
 

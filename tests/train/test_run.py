@@ -41,6 +41,28 @@ def change(folder: Path, **entries: Any) -> None:
     (folder / "run.json").write_text(json.dumps(info | entries))
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [{"recipe": [1]}, {"settings": {"a": 1}}, {"settings": {"seed": None}}, {"settings": {"seed": "x"}}],
+    ids=str,
+)
+def test_a_run_json_without_its_recipe_or_seed_is_one_sentence(folder: Path, entries: dict[str, Any]) -> None:
+    change(folder, **entries)
+    with pytest.raises(UserError, match=r"run\.json says recipe .* and seed .*: the file is damaged"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 1}', "[1]", "1", "null"])
+def test_a_line_that_is_no_row_of_a_log_is_one_sentence(folder: Path, line: str) -> None:
+    log = folder / "log.jsonl"
+    first, second = log.read_text().splitlines()
+    log.write_text(f"{first}\n{line}\n{second}\n")
+    with pytest.raises(UserError, match=r"log\.jsonl is damaged: line 2 is no row of a log"):
+        load_run(folder)
+    log.write_text(f"{first}\n{second[:20]}")  # a crash while it was written
+    assert [row["epoch"] for row in load_run(folder).rows] == [1]
+
+
 def test_what_a_run_folder_holds(folder: Path) -> None:
     names = {"run.json", "weights.safetensors", "state/state.safetensors", "log.jsonl", "latents.safetensors"}
     assert set(contents(folder)) == names

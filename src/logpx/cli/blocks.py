@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from logpx.evaluate import plain as finite_or_null
 from logpx.samples import nine_digits
 
 
@@ -65,11 +66,21 @@ def _write_parquet(path: Path, blocks: Iterator[Block], id_type: str, n: int) ->
 
 def _write_csv(path: Path, blocks: Iterator[Block], id_type: str, n: int) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file, lineterminator="\n")
+        lines = csv.writer(_Lines(file), lineterminator="\r\n")
         for block in blocks:
             if not block.first:
                 lines.writerow(["id", *block.columns])
             lines.writerows(zip(block.ids, *block.lists(), strict=True))
+
+
+class _Lines:
+    """Lines that end in a newline alone. csv itself quotes the characters of its line's end only, so a lone \\r needs both."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def write(self, line: str) -> None:
+        self.file.write(line.removesuffix("\r\n") + "\n")
 
 
 def _write_jsonl(path: Path, blocks: Iterator[Block], id_type: str, n: int) -> None:
@@ -81,7 +92,7 @@ def _write_jsonl(path: Path, blocks: Iterator[Block], id_type: str, n: int) -> N
 def _write_lines(file: TextIO, block: Block) -> None:
     names = ["id", *block.columns]
     for row in zip(block.ids, *block.lists(), strict=True):
-        file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n")
+        file.write(json.dumps(finite_or_null(dict(zip(names, row, strict=True))), ensure_ascii=False) + "\n")
 
 
 def _write_npy(path: Path, blocks: Iterator[Block], id_type: str, n: int) -> None:

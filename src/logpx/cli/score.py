@@ -1,5 +1,6 @@
 """The verb about single rows (floor 8): score."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from logpx.cli.scored import Totals
     from logpx.data import Piece
     from logpx.train import Run
+
+HELD_OUT, TRAINING = (
+    "held-out rows",
+    "training rows",
+)  # of the run, which tell what is typical where no others are named
 
 
 @app.command("score")
@@ -32,7 +38,10 @@ def score(
     steps: Annotated[int, typer.Option(min=1, help="Of the optimisation that --regret takes.")] = 100,
     why: Annotated[bool, typer.Option("--why", help="What each column of a table adds to the surprise too.")] = False,
     reference: Annotated[
-        str | None, typer.Option(help="Rows that tell what is typical.  [default: the run's held-out rows]")
+        str | None,
+        typer.Option(
+            help="Rows that tell what is typical.  [default: the run's held-out rows; without those its training rows]"
+        ),
     ] = None,
     reference_rows: Annotated[int, typer.Option(min=2, help="How many of them.")] = 1000,
     top: Annotated[int, typer.Option(min=0, help="Print so many of the most atypical rows.")] = 0,
@@ -77,7 +86,8 @@ def score(
     asked |= {"steps": steps if regret else 0, "why": why}
 
     def begin() -> dict[str, Any]:
-        return _typical(_typical_rows(run, about, reference, reference_rows), opened, how | {"why": why})
+        rows, split = _typical_rows(run, about, reference, reference_rows)
+        return _typical(rows, opened, how | {"why": why}) | {"split": split}
 
     def columns(piece: "Piece", held: dict[str, Any]) -> dict[str, Any]:
         typical, regretted = Reference(held["reference"]), steps if regret else 0
@@ -95,13 +105,14 @@ def score(
         columns=columns,
         look=totals.add,
     )
-    said = {"run": str(run), "data": data} | _in_numbers(held, totals) | {"out": str(part.out)}
+    said = {"run": str(run), "data": data} | _in_numbers(held, totals, reference) | {"out": str(part.out)}
+    _warn(said)
     if as_json:
         return print_json(said | ({"top": totals.most} if top else {}))
     return _announce(said, totals)
 
 
-def _in_numbers(held: dict[str, Any], totals: "Totals") -> dict[str, Any]:
+def _in_numbers(held: dict[str, Any], totals: "Totals", reference: str | None) -> dict[str, Any]:
     """What all rows say together."""
     from logpx.evaluate import Reference
 
@@ -110,17 +121,35 @@ def _in_numbers(held: dict[str, Any], totals: "Totals") -> dict[str, Any]:
         "kind": held["kind"],
         "name": held["name"],
         "unit": "nats per data point",
-        "value": totals.mean,
+        "value": totals.value,
         "standard_error": totals.standard_error,
+        "minus_infinity": totals.beyond,
         "entropy": Reference(held["reference"]).entropy,
+        "reference": held["split"] or reference,
         "reference_rows": len(held["reference"]),
         "p_value_below_0.05": totals.unlikely,
         "ess_below_10": totals.doubtful if totals.judges else None,
     }
 
 
-def _typical_rows(folder: Path, about: dict[str, Any], source: str | None, n: int) -> Any:
-    """The rows that tell what is typical: as named, else held-out ones, else training rows."""
+def _warn(said: dict[str, Any]) -> None:
+    """What makes the numbers less than they seem, on standard error."""
+    if said["reference"] == TRAINING:
+        print(
+            "What is typical is told by training rows, for the run holds no two rows out; the model is fitted to them, so new "
+            "rows look more unusual than they are: name rows that it has not seen with --reference.",
+            file=sys.stderr,
+        )
+    if n := said["minus_infinity"]:
+        print(
+            f"log p(x) of {n:,} of the {said['rows']:,} rows is -inf: a value in them is too far from the others for a number; "
+            "their p_value is the least there is, and the mean is that of the other rows.",
+            file=sys.stderr,
+        )
+
+
+def _typical_rows(folder: Path, about: dict[str, Any], source: str | None, n: int) -> tuple[Any, str | None]:
+    """The rows that tell what is typical, as named, else held-out ones, else training rows; and which of the run's they are."""
     from logpx.data import pieces_like
     from logpx.evaluate import batch_of
 
@@ -128,12 +157,13 @@ def _typical_rows(folder: Path, about: dict[str, Any], source: str | None, n: in
         rows = next(pieces_like(source, about).read(n), None)
         if rows is None:
             raise UserError(f"{source} has no rows to tell what is typical.")
-        return rows
+        return rows, None
     try:
         data = reopen(folder)[1]
     except UserError as error:
         raise UserError(f"{str(error).rstrip('.')}; or name rows that tell what is typical with --reference.") from None
-    return batch_of(data.held_out if len(data.held_out) > 1 else data.train, slice(0, n))
+    split, name = (data.held_out, HELD_OUT) if len(data.held_out) > 1 else (data.train, TRAINING)
+    return batch_of(split, slice(0, n)), name
 
 
 def _typical(rows: Any, opened: "Run", how: dict[str, Any]) -> dict[str, Any]:
@@ -160,12 +190,11 @@ def _announce(said: dict[str, Any], totals: "Totals") -> None:
     from logpx.cli.scored import why_of
 
     error = "" if totals.standard_error is None else f" +- {totals.standard_error:.3f} (s.e.)"
-    mean = f"mean {said['name']} = {totals.mean:.3f}{error} nats per data point, {said['kind']}"
+    value = "-inf" if totals.value is None else f"{totals.value:.3f}"
+    mean = f"mean {said['name']} = {value}{error} nats per data point, {said['kind']}"
     print(f"{totals.rows:,} rows of {Path(said['data']).name}: {mean}")
-    print(
-        f"  entropy {said['entropy']:.3f} nats by {said['reference_rows']:,} reference rows; p_value at most 0.05 for "
-        f"{totals.unlikely / totals.rows:.1%} of the rows"
-    )
+    by, unlikely = f"{said['reference_rows']:,} {_rows_of(said['reference'])}", totals.unlikely / totals.rows
+    print(f"  entropy {said['entropy']:.3f} nats by {by}; p_value at most 0.05 for {unlikely:.1%} of the rows")
     if totals.doubtful:
         print(
             f"  effective sample size below 10 for {totals.doubtful / totals.rows:.1%} of the rows: their L_k may be far below "
@@ -178,6 +207,10 @@ def _announce(said: dict[str, Any], totals: "Totals") -> None:
         rows = [(*(_short(row[name]) for name in names), *why_of(row)) for row in totals.most]
         table([(*names, *["why"] * (len(rows[0]) - len(names))), *rows])
     print(f"scores: {said['out']}")
+
+
+def _rows_of(reference: str) -> str:
+    return reference if reference in (HELD_OUT, TRAINING) else f"rows of {Path(reference).name}"
 
 
 def _short(value: Any) -> str:

@@ -41,6 +41,8 @@ def why_of(row: Mapping[str, Any]) -> list[str]:
 class Totals:
     """The mean of log p(x) with its standard error, how many rows are atypical or in doubt, and the most atypical ones.
 
+    Rows at -inf are counted, and the mean is that of the others.
+
     by       the column whose largest values come first; of log_px the smallest.
     samples  k: fewer than 25 are too few to judge by their effective sample size.
     """
@@ -48,25 +50,39 @@ class Totals:
     def __init__(self, top: int, by: str, samples: int) -> None:
         self.top, self.by, self.judges = top, by, samples >= 25
         self.rows, self.mean, self.squares, self.unlikely, self.doubtful = 0, 0.0, 0.0, 0, 0
+        self.beyond = 0
         self.most: list[dict[str, Any]] = []
 
     def add(self, block: "Block") -> None:
         x, p = block.columns["log_px"], block.columns["p_value"]
         assert x is not None
         assert p is not None
-        n, mean = len(x), x.mean().item()
-        shift, total = mean - self.mean, self.rows + n
-        self.squares += (x - mean).square().sum().item() + shift**2 * self.rows * n / total
-        self.mean, self.rows = self.mean + shift * n / total, total
+        self._average(x[x.isfinite()])
+        self.rows += len(x)
+        self.beyond += int(x.isneginf().sum())
         self.unlikely += int((p <= 0.05).sum())
         if self.judges and (ess := block.columns["ess"]) is not None:
             self.doubtful += int((ess < FEW).sum())
         if self.top:
             self._keep(block)
 
+    def _average(self, x: Tensor) -> None:
+        if not (n := len(x)):
+            return
+        before, mean = self.rows - self.beyond, x.mean().item()
+        shift, total = mean - self.mean, before + n
+        self.squares += (x - mean).square().sum().item() + shift**2 * before * n / total
+        self.mean += shift * n / total
+
+    @property
+    def value(self) -> float | None:
+        """The mean, None where every row is at -inf."""
+        return self.mean if self.rows > self.beyond else None
+
     @property
     def standard_error(self) -> float | None:
-        return math.sqrt(self.squares / (self.rows - 1) / self.rows) if self.rows > 1 else None
+        n = self.rows - self.beyond
+        return math.sqrt(self.squares / (n - 1) / n) if n > 1 else None
 
     def _keep(self, block: "Block") -> None:
         key = block.columns[self.by]

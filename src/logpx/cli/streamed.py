@@ -1,12 +1,15 @@
 """Verbs that say something of each row (floor 8): pieces saved as they are made, and put together in the end.
 
 OUT.part/ holds what is done of an unfinished OUT: begun.safetensors, what was asked for and what all pieces need, and one file
-for each piece, named by its first row. Every file is written beside its place and moved into it, so that a kill at any moment
-leaves whole pieces, and OUT itself appears when it is complete.
+for each piece, named by its first row. Every file, and the folder itself, is made beside its place and moved into it, and the
+folder is moved away before it is removed, so that a kill at any moment leaves whole pieces, and OUT itself appears when it is
+complete.
 """
 
 import hashlib
 import math
+import os
+import re
 import shutil
 import sys
 import time
@@ -27,6 +30,7 @@ from logpx.train import state
 if TYPE_CHECKING:
     from logpx.data import Piece, Pieces
 
+OURS = re.compile(r"\.?(begun|rows-\d+)\.safetensors")  # what the files in OUT.part, finished or not, are called
 ROWS = 65_536  # of a block of the finished file, whatever the pieces were
 
 
@@ -76,8 +80,14 @@ class Part:
     def begin(self, begun: Begun) -> None:
         """A new one in the place of any that was there."""
         self.discard()
-        self.path.mkdir()
-        state.save(self.begun, begun._asdict())
+        beside = self._beside("new")
+        try:
+            beside.mkdir()
+            state.save(beside / self.begun.name, begun._asdict())
+            beside.rename(self.path)
+        except OSError:
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
 
     def pieces(self) -> Iterator[Block]:
         """What is saved, in order and without a gap."""
@@ -125,7 +135,18 @@ class Part:
 
     def discard(self) -> None:
         if self.begun.exists():
-            shutil.rmtree(self.path)
+            beside = self._beside("old")
+            self.path.rename(beside)
+            shutil.rmtree(beside)
+
+    def _beside(self, what: str) -> Path:
+        """A hidden neighbour that is free: what a kill has left of one, begun or half removed, goes."""
+        path = self.path.with_name(f".{self.path.name}.{what}")
+        if path.is_dir() and all(OURS.match(file.name) for file in path.iterdir()):
+            shutil.rmtree(path)
+        if path.exists():
+            raise UserError(f"{path} is in the way and not of ours: move it, or choose another file with --out.")
+        return path
 
 
 # --- the rows of a source, one piece after another ---------------------------------------------------------------------
@@ -215,5 +236,5 @@ def stamp(source: str) -> list[Any]:
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         about = file.stat()
-        digest.update(f"{file.resolve()} {about.st_size} {about.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{file.resolve()} {about.st_size} {about.st_mtime_ns}\n"))  # a name may be no UTF-8
     return [str(path.resolve()), digest.hexdigest()[:16]]

@@ -1,11 +1,9 @@
 """The verb sweep (floor 8): one recipe trained over several values of its options at once, one table, one picture."""
 
 import inspect
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,18 +12,16 @@ import typer
 
 from logpx.cli import train
 from logpx.cli.app import app, plus_minus, print_json, progress, table
-from logpx.cli.over import OF_TRAINING, Range, Values, combinations, name_of, parse, plain, value_of, written
+from logpx.cli.over import OF_TRAINING, Values, combinations, parse, value_of, written
+from logpx.cli.planned import FILE, Found, Plan, announced, before_of, remove_others
 from logpx.cli.results import judged, write_report
 from logpx.cli.search import suggestions
+from logpx.cli.signature import command_of, default_of, typed
 from logpx.errors import UserError
 
 if TYPE_CHECKING:
-    from logpx.data import Data
     from logpx.recipes import Recipe
     from logpx.train import Method, Run
-
-Found = dict[str, Any]
-FILE = "sweep.json"  # what was asked for and, in the end, how the runs stand
 
 
 class SweepGroup(train.RecipeGroup):
@@ -36,7 +32,7 @@ class SweepGroup(train.RecipeGroup):
         return train.help_of(row, "sweep", f" --over {over}")
 
     def command(self, row: "Recipe") -> Callable[..., None]:
-        return train.command_of(row, _shared(), partial(_sweep, row))
+        return command_of(row, _shared(), partial(_sweep, row))
 
 
 app.add_typer(
@@ -75,42 +71,12 @@ def _shared() -> list[inspect.Parameter]:
     return [first, *own.values(), *(p for p in others if p.name not in own)]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is swept `over`, `each` combination that is trained, and where; `given` and `options` are the command line's."""
-
-    row: "Recipe"
-    data: "Data"
-    over: Values
-    each: list[dict[str, Any]]
-    out: Path
-    options: dict[str, Any]
-    given: dict[str, Any]
-
-    @property
-    def names(self) -> list[str]:
-        return [name_of(options) for options in self.each]
-
-    @property
-    def head(self) -> Found:
-        """What sweep.json says before anything is trained."""
-        over = {n: str(v) if isinstance(v, Range) else [plain(value) for value in v] for n, v in self.over.items()}
-        about = {"recipe": self.row.name, "data": self.data.name, "protocol": self.data.protocol}
-        asked = [{name: plain(value) for name, value in its.items()} for its in self.each]
-        return about | {
-            "checksum": self.data.checksum,
-            "held_out": len(self.data.held_out),
-            "over": over,
-            "asked": asked,
-        }
-
-
 def _sweep(row: "Recipe", options: dict[str, Any], given: dict[str, Any]) -> None:
     """Load, build, train, compare: the whole of `logpx sweep`."""
     over = parse(row, given["over"] or [], search=given["search"] is not None)
     _check_given_once(row, over, options, given)
     plan = _plan(row, over, options, given)
-    before = _before(plan)
+    before = before_of(plan)
     found, runs = _searched(plan, before) if given["search"] else _swept(plan, before)
     _announce(plan, found, runs)
 
@@ -125,7 +91,7 @@ def _swept(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
     for run in runs if plan.given["tensorboard"] else ():
         if run.folder and run.rows:
             write_events(run.folder)
-    _remove_others(plan, before)
+    remove_others(plan, before)
     return _compared(plan, runs, before), runs
 
 
@@ -150,7 +116,7 @@ def _searched(plan: Plan, before: Found) -> tuple[Found, list["Run"]]:
 
 
 def _check_given_once(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str, Any]) -> None:
-    defaults = {name: train.default_of(p) for name, p in row.options.items()} | {"seed": 0}
+    defaults = {name: default_of(p) for name, p in row.options.items()} | {"seed": 0}
     for name in over:
         value = options.get(name, given.get(name))
         if value != defaults.get(name):
@@ -170,7 +136,7 @@ def _plan(row: "Recipe", over: Values, options: dict[str, Any], given: dict[str,
         raise UserError("The models of a sweep are compared by held-out rows: hold some out, such as --held-out 0.1.")
     out = given["out"] or train.free_folder(f"sweep-{row.name}", data, given["resume"])
     each = [] if given["search"] else combinations(over)
-    return Plan(row, data, over, each, out, train.typed(row, options), given)
+    return Plan(row, data, over, each, out, typed(row, options), given)
 
 
 def _method(plan: Plan, its: dict[str, Any]) -> "Method":
@@ -180,83 +146,18 @@ def _method(plan: Plan, its: dict[str, Any]) -> "Method":
     return method.with_training(**{name: its.get(name, plan.given[name]) for name in OF_TRAINING})
 
 
-# --- the folder -------------------------------------------------------------------------------------------------------
-
-
-def _before(plan: Plan) -> Found:
-    """What sweep.json said before, {} where there is none; UserError where the folder is something else, or in use."""
-    from logpx.train.state import read_json
-
-    out, file = plan.out, plan.out / FILE
-    in_use = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if plan.given["resume"] and not file.exists():
-        raise UserError(f"There is no sweep in {out}: leave --resume out to start one.")
-    if in_use and not plan.given["resume"] and not plan.given["force"]:
-        raise UserError(f"{out} exists: resume it (--resume), replace it (--force) or choose another folder (--out).")
-    if in_use and not file.exists():
-        raise UserError(
-            f"{out} exists and is not the folder of a sweep, so it is not replaced: choose another (--out)."
-        )
-    before = read_json(file) if in_use else {}
-    if not isinstance(before, dict):
-        raise UserError(f"{file} does not describe a sweep: the file is damaged or not ours.")
-    if plan.given["resume"]:
-        _check_same(plan, before)
-    return before
-
-
-def _check_same(plan: Plan, before: Found) -> None:
-    """Other values, or other options, may be swept when it goes on; recipe and data stay."""
-    for name in ("recipe", "data", "protocol", "checksum"):
-        if before.get(name) != plan.head[name]:
-            raise UserError(
-                f"The sweep in {plan.out} has {name} {before.get(name)}, and this one {plan.head[name]}: "
-                "choose another folder (--out)."
-            )
-
-
 def _trained(plan: Plan, methods: list["Method"]) -> list["Run"]:
     from logpx.train import sweep
 
     names = ("device", "precision", "compile", "threads", "save_every", "at_once", "resume", "force")
     settings = {name: plan.given[name] for name in names}
     seeds = [its.get("seed", plan.given["seed"]) for its in plan.each]
-    with train.resumable(sys.argv[1:], plan.out, FILE), _announced(plan):
+    with train.resumable(sys.argv[1:], plan.out, FILE), announced(plan):
         show = not plan.given["quiet"]
         runs = sweep(methods, plan.data, names=plan.names, seeds=seeds, out=plan.out, show=show, **settings)
     if all(run.info["status"] == "stopped" for run in runs):
         raise UserError(f"Every model stopped; the first: {runs[0].info['why']}")
     return runs
-
-
-@contextmanager
-def _announced(plan: Plan) -> Iterator[None]:
-    """sweep.json says what is under way, so that it can be resumed; what was there is put back if nothing is begun."""
-    from logpx.train.state import read_json, write_json
-
-    file, fresh = plan.out / FILE, not plan.out.exists()
-    before = read_json(file) if file.exists() else None
-    plan.out.mkdir(parents=True, exist_ok=True)
-    write_json(file, (before or {}) | plan.head | {"status": "running"})
-    try:
-        yield
-    except UserError:
-        if before is not None:
-            write_json(file, before)
-        elif fresh:
-            shutil.rmtree(plan.out)
-        else:
-            file.unlink()
-        raise
-
-
-def _remove_others(plan: Plan, before: Found) -> None:
-    """Runs of a sweep that this one replaces and does not have itself."""
-    if plan.given["force"]:
-        for row in before.get("rows", []):
-            name = str(row.get("name"))
-            if name not in plan.names and name == Path(name).name and (plan.out / name / "run.json").exists():
-                shutil.rmtree(plan.out / name)
 
 
 # --- the result -------------------------------------------------------------------------------------------------------

@@ -1,12 +1,56 @@
 """A run's account of its data (floor 6): what `Data.describe` wrote to run.json, read back with care."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from logpx.data.base import KINDS, Column
 from logpx.errors import UserError
 
 NEEDED = ("source", "protocol", "shape", "kind", "levels", "columns", "column_kinds", "conditions", "categories")
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _are_names(value: Any) -> bool:
+    return value is None or (isinstance(value, list | tuple) and all(isinstance(name, str) for name in value))
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(n, int) for n in value.values())
+
+
+def _are_kinds(value: Any) -> bool:
+    return _is_text(value) or (isinstance(value, Mapping) and all(map(_is_text, value.values())))
+
+
+#: what was asked of `load`, and what each answer may be
+ASKED: Mapping[str, Callable[[Any], bool]] = {
+    "kind": _is_text,
+    "columns": _are_kinds,
+    "context": lambda value: _is_text(value) or _are_names(value),
+    "drop": lambda value: _is_text(value) or _are_names(value),
+    "standardise": lambda value: value is None or isinstance(value, bool),
+    "split": _is_text,
+    "group": _is_text,
+}
+
+
+def _is_asked(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(name in ASKED and ASKED[name](v) for name, v in value.items())
+
+
+FITS: Mapping[str, Callable[[Any], bool]] = {
+    "source": lambda value: isinstance(value, str),
+    "protocol": lambda value: isinstance(value, str),
+    "label": _is_text,
+    "seed": lambda value: isinstance(value, int),
+    "counts": _are_counts,
+    "columns": _are_names,
+    "classes": _are_names,
+    "asked": _is_asked,
+}
 
 
 def columns_in(about: Mapping[str, Any], key: str) -> tuple[Column, ...]:
@@ -44,6 +88,9 @@ def check_about(about: Any, where: str = "run.json") -> None:
         )
         if lacks:
             raise UserError(damaged(f"it does not say {', '.join(lacks)} of its data"))
+        wrong = [f"{name} {about[name]!r}" for name, fits in FITS.items() if name in about and not fits(about[name])]
+        if wrong:
+            raise UserError(damaged(f"{wrong[0]} cannot be said of data"))
         columns = columns_in(about, "column_kinds")
         columns_in(about, "conditions")
         _check_shape(about["shape"], about["columns"], columns, about["kind"])

@@ -203,6 +203,11 @@ def by_folders(inside: Sequence[Path]) -> tuple[list[str] | None, list[str | Non
     return said, [f[says] if len(f) > says else None for f in folders]
 
 
+def spelled(path: Path) -> str:
+    """The path as text that any file can hold: a byte that is no UTF-8 is written out as \\xff."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
+
 def is_image(path: Path) -> bool:
     """By name; hidden files (such as the ._ files of some systems) are no images."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -122,13 +122,13 @@ class _Images(Pieces):
     def read(self, rows: int, first: int = 0) -> Iterator[Piece]:
         for start in range(first, len(self.files), rows):
             files = self.files[start : start + rows]
-            inside = [file.relative_to(self.path) for file in files]
+            inside = [images.spelled(file.relative_to(self.path)) for file in files]
             stored = Stored(
                 self.path.name, str(self.path), np.stack([self._pixels(file) for file in files]), levels=256
             )
             if self.about.get("by_label"):
                 stored.labels = np.array(self.labels[start : start + rows], object)
-            yield _piece(stored, self.about, start, False, [p.as_posix() for p in inside])
+            yield _piece(stored, self.about, start, False, inside)
 
     def _pixels(self, file: Path) -> np.ndarray:
         C, H, W = self.about["shape"]

@@ -74,7 +74,8 @@ class Scores:
     """A number of each kind for each of n rows, (n,) in float64 and nats; None where there is none.
 
     kind        of log_px: "exact", "lower bound" or "score", as of Evidence.
-    log_px      log p(x), or L_k.
+    log_px      log p(x), or L_k; -inf where it lies below all numbers, of a row with a cell far from all others, whose ess,
+                error and shares are then nan.
     error       sqrt(1/ESS - 1/k), the Monte-Carlo error of L_k to first order; 0 where nothing was drawn, nan for k = 1.
     ess         effective sample size of the row's k weights.
     elbo        the mean of the k log-weights: the ELBO by the very draws of L_k, so elbo <= log_px.
@@ -140,7 +141,7 @@ def scores(
     why        the shares of the elements in -log p(x) too, by the same draws.
     memory     bytes that decoding may use at once; it changes the speed, not the result.
 
-    Raises UserError for a model without evidence, no rows, and where log p(x) of a row is not finite (it names the row).
+    Raises UserError for a model without evidence, no rows, and where log p(x) of a row is no number (it names the row).
     """
     whole("samples", samples)
     check_rows(data)
@@ -195,12 +196,13 @@ def _tile(
             kind, found = kind or ("lower bound" if density else "score"), _by_weights(model, log_w) | found
             if why:
                 found["shares"] = shares(drawn(model, tile, k, seed, at_once), log_w)
-                found["code"] = -found["log_px"].double() - found["shares"].flatten(1).nansum(1)
+                code = -found["log_px"].double() - found["shares"].flatten(1).nansum(1)
+                found["code"] = code.masked_fill(code.isinf(), math.nan)
         if regret:
             found["regret"] = _regret(model, tile, regret, seed, memory)
     found["dims"] = torch.full((rows,), P) if tile.observed is None else tile.observed.flatten(1).sum(1)
     found = {name: value[:n].double().cpu() for name, value in found.items()}
-    _check_finite(found["log_px"], first)
+    _check_numbers(found["log_px"], first)
     return kind, found
 
 
@@ -244,10 +246,12 @@ def _has_latent(model: VAE, tile: Batch) -> bool:
     return model.encode(tile).event_shape != (0,)
 
 
-def _check_finite(log_px: Tensor, first: int) -> None:
-    bad = (~log_px.isfinite()).nonzero()
+def _check_numbers(log_px: Tensor, first: int) -> None:
+    """-inf is one: all the draws say of a cell too far for them."""
+    bad = (log_px.isnan() | log_px.isposinf()).nonzero()
     if len(bad):
         i = int(bad[0])
         raise UserError(
-            f"log p(x) of row {first + i} (counted from 0) is {log_px[i].item()}: the model's weights or this row are broken."
+            f"log p(x) of row {first + i} (counted from 0) is {log_px[i].item()}: drop the row if a value in it is far from "
+            "all others; if others fail alike, the model's weights are broken: train it again."
         )

@@ -11,6 +11,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 import logpx
 from logpx.evaluate import plain, scores
+from logpx.evaluate.importance import finite
 from logpx.evaluate.rows import PerPoint
 from logpx.recipes import RECIPES
 from logpx.subject import Subject
@@ -202,7 +203,7 @@ def _pack_columns(made: Payload, s: Subject, n: int, samples: int) -> None:
     if s.model.has_evidence:
         found = scores(s.model, s.split.batch(slice(0, n), s.generator()), samples=samples, seed=s.seed)
         name = {"exact": "log p(x)", "score": "score"}.get(found.kind, f"L_{samples}")
-        mean = PerPoint(found.log_px)
+        mean = PerPoint(finite(found.log_px))
         made.about["evidence"] = {
             "name": name,
             "kind": found.kind,

@@ -109,14 +109,18 @@ def moving_map(s: Subject, rim: tuple[Range, Range, float] | None = None) -> tup
 
 
 def _told(s: Subject, epoch: int) -> str:
-    """The epoch and what the held-out rows were worth after it: "epoch 3, held-out ELBO -142.31 nats"."""
+    """The epoch and what the held-out rows were worth after it: "epoch 3, held-out ELBO -142.31 nats".
+
+    A loss that adds to the reconstruction what is no nats, a weighted MMD, has no unit.
+    """
     row = next((row for row in s.run.rows if row["epoch"] == epoch), {})
     part = "held_out" if "held_out" in row else "train"
     term = next((t for t in ("elbo", "score", "loss") if t in row.get(part, {})), None)
     if term is None:
         return f"epoch {epoch}"
     name = term.upper() if term == "elbo" else term
-    return f"epoch {epoch}, {part.replace('_', '-')} {name} {row[part][term]:.2f} nats"
+    unit = "" if term == "loss" and row[part].keys() - {"loss", "reconstruction"} else " nats"
+    return f"epoch {epoch}, {part.replace('_', '-')} {name} {row[part][term]:.2f}{unit}"
 
 
 def single(s: Subject) -> Section | None:

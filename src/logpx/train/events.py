@@ -5,7 +5,6 @@ step is the optimiser's. The events are made from the log: a resumed run writes 
 """
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from logpx.errors import UserError
 from logpx.train.log import Reporter, Row
 from logpx.train.run import Folder
 
+OURS = ".logpx"  # how the names of our event files end, which alone are replaced
 METRICS = ("loss/held_out", "elbo/held_out")  # beside the settings, where they are logged
 
 
@@ -53,10 +53,11 @@ class Events(Reporter):
         folder, self.prefix = (self.folder, "") if self.writer is None else (self.folder.second, "second/")
         rows = folder.read_rows()
         if self.writer is None:
-            place = self.folder.path / "tensorboard"
-            shutil.rmtree(place, ignore_errors=True)
-            self.writer = self.make(str(place))
-            self._settings(folder.read_info())
+            info, place = folder.read_info(), self.folder.path / "tensorboard"  # no run: nothing is touched
+            for file in place.glob(f"events.out.tfevents.*{OURS}"):
+                file.unlink()
+            self.writer = self.make(str(place), filename_suffix=OURS)
+            self._settings(info)
         self._before(rows)
 
     def _before(self, rows: list[Row]) -> None:

@@ -104,6 +104,9 @@ class Folder:
         parts = ("options", "data", "training", "settings")
         if not isinstance(info, dict) or "recipe" not in info or not all(isinstance(info.get(p), dict) for p in parts):
             raise UserError(f"{self.info} does not describe a run: the file is damaged or not ours.")
+        recipe, seed = info["recipe"], info["settings"].get("seed")
+        if not isinstance(recipe, str | None) or not isinstance(seed, int):
+            raise UserError(f"{self.info} says recipe {recipe!r} and seed {seed!r}: the file is damaged or not ours.")
         return info
 
     def checksum(self) -> str | None:
@@ -114,14 +117,22 @@ class Folder:
             return None
 
     def read_rows(self) -> list[Row]:
-        """The whole lines of the log; half a line at the end, from a crash while it was written, is dropped."""
+        """The whole lines of the log; half a line at the end, from a crash while it was written, is dropped.
+
+        Raises UserError for a line that is whole and no row.
+        """
         rows: list[Row] = []
         if self.log.exists():
             for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
                 except json.JSONDecodeError:
                     break
+                if not _is_row(row):
+                    raise UserError(
+                        f"{self.log} is damaged: line {len(rows) + 1} is no row of a log; restore it or train again."
+                    )
+                rows.append(row)
         return rows
 
     def append_row(self, row: Row) -> None:
@@ -144,6 +155,16 @@ class Folder:
         except (RuntimeError, KeyError, TypeError, AttributeError) as error:
             first = str(error).splitlines()[-1].strip().rstrip(".")
             raise UserError(f"{self.weights} does not fit the model that run.json describes ({first}).") from None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it has what every row of a log has: epoch, step, seconds and terms."""
+    if not isinstance(row, dict) or not all(
+        isinstance(row.get(name), int | float) for name in ("epoch", "step", "seconds")
+    ):
+        return False
+    parts = [row.get("train"), row.get("held_out", {})]
+    return all(isinstance(part, dict) and all(isinstance(v, int | float) for v in part.values()) for part in parts)
 
 
 def machine() -> dict[str, Any]:

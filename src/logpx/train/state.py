@@ -40,7 +40,9 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda beside: beside.write_bytes(text.encode()))
+    """In UTF-8. What is no character, of a file's name in other bytes, becomes \\udcff, which JSON reads back as it was."""
+    content = text.encode("utf-8", "backslashreplace")
+    write_atomically(path, lambda beside: beside.write_bytes(content))
 
 
 def write_json(path: Path, value: Any) -> None:
