@@ -46,6 +46,7 @@ def test_json_holds_what_evaluate_says_of_every_run(capsys: pytest.CaptureFixtur
         assert (one["evidence"], one["evidence_error"]) == (alone["value"], alone["standard_error"])
         assert (one["kind"], one["measure"], one["doubt"]) == (alone["kind"], alone["measure"], alone["doubt"])
     assert Path(found["page"]).exists()
+    assert [line["kind"] for line in found["lines"]] == ["lower bound", "lower bound", None]
     assert [len(line["runs"]) for line in found["lines"] if line["label"] == "vae"] == [2]
 
 
@@ -54,7 +55,9 @@ def test_the_table_has_the_best_first_and_the_autoencoder_last(capsys: pytest.Ca
     head, columns, *rest = capsys.readouterr().out.splitlines()
     assert head == "real.csv (as-is), 6 test rows, nats per data point, the best by L_5 first"
     assert columns.split()[:2] == ["seeds", "L_5"]
+    assert columns.split()[2] == "kind"
     assert [row.split()[0] for row in rest[:3]][-1] == "ae"
+    assert all("  lower bound  " in row for row in rest[:2])
     assert "no log p(x)" in rest[2]
     assert "over seeds of vae, over rows of the others" in rest[3]
     assert rest[-1] == "page: page.html"

@@ -23,12 +23,16 @@ POINTS, SHOWN = 10_000, 600  # rows whose latents are drawn; rows that are kept 
 
 @dataclass(frozen=True)
 class Subject:
-    """One run beside its data. Everything that draws is made from `seed`, whatever was drawn before."""
+    """One run beside its data. Everything that draws is made from `seed`, whatever was drawn before.
+
+    shown  the rows to look at, where they are not those that the data are judged by.
+    """
 
     run: Run
     data: Data
     evidence: Evidence | None
     seed: int = 0
+    shown: Split | None = None
 
     @property
     def model(self) -> VAE:
@@ -81,8 +85,8 @@ class Subject:
 
     @property
     def split(self) -> Split:
-        """The rows that are shown: test rows, or held-out ones where there are none, or those of the training."""
-        return getattr(self.data, self.data.judge)
+        """The rows that are shown: `shown`, or test rows, held-out ones where there are none, or those of the training."""
+        return getattr(self.data, self.data.judge) if self.shown is None else self.shown
 
     @property
     def rows(self) -> str:

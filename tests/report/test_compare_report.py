@@ -10,12 +10,14 @@ import pytest
 
 from logpx import recipes
 from logpx.data import Data, from_array
-from logpx.report import beside
+from logpx.report import beside, charts
 from logpx.report import compare as page
 from logpx.report.beside import Curve, Spot
+from logpx.report.charts import Axis
 from logpx.report.page import Picture
 from logpx.train import fit
 from logpx.train.comparison import Comparison, compare
+from logpx.train.rankable import limited
 
 
 def drawn(picture: Picture) -> ElementTree.Element:
@@ -118,7 +120,7 @@ def pictures() -> tuple[Comparison, Data]:
 
 def test_the_page_of_pictures(pictures: tuple[Comparison, Data], tmp_path: Path) -> None:
     found, rows = pictures
-    path = page.write(found, rows, "18 test rows", tmp_path / "compare.html")
+    path = page.write(found, rows, "18 test rows", tmp_path / "compare.html", shown=rows.test)
     reader, text = read(path), path.read_text(encoding="utf-8")
     wanted = [
         "Evidence",
@@ -135,13 +137,17 @@ def test_the_page_of_pictures(pictures: tuple[Comparison, Data], tmp_path: Path)
     assert "<tiny>" not in text
     assert "no log <i>p</i>(<i>x</i>)" in text
     strips = re.findall(r"<dt>([^<]*)</dt>", text)
-    assert strips == ["data", *reader.rows, *(label for label in reader.rows if label != "ae")]
+    said = [label.replace("vae", "vae, first seed (0)") if label == "vae" else label for label in reader.rows]
+    assert strips == ["data", *said, *said[:-1]]
+    legend = re.search(r'<h2>Training</h2>.*?<ul class="legend">(.*?)</ul>', text, re.DOTALL)
+    assert legend is not None
+    assert re.findall(r">([^<]+)</li>", legend[1]) == reader.rows[:-1]  # no curve, no colour: ae has no score
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
 
 
 def test_the_first_words_say_how_far_the_best_is_ahead(pictures: tuple[Comparison, Data], tmp_path: Path) -> None:
     found, rows = pictures
-    text = page.write(found, rows, "18 test rows", tmp_path / "c.html").read_text(encoding="utf-8")
+    text = page.write(found, rows, "18 test rows", tmp_path / "c.html", shown=rows.test).read_text(encoding="utf-8")
     d = found.difference(found.lines[1])
     assert d is not None
     assert f"{'beyond' if d.is_clear else 'within'} two standard errors" in text
@@ -153,7 +159,9 @@ def test_the_first_words_say_how_far_the_best_is_ahead(pictures: tuple[Compariso
 def test_without_log_px_the_page_says_so(pictures: tuple[Comparison, Data], tmp_path: Path) -> None:
     found, rows = pictures
     ae = found.lines[-1]
-    text = page.write(Comparison((ae, ae)), rows, "18 test rows", tmp_path / "c.html").read_text(encoding="utf-8")
+    text = page.write(Comparison((ae, ae)), rows, "18 test rows", tmp_path / "c.html", shown=rows.test).read_text(
+        encoding="utf-8"
+    )
     assert "None of these models has log" in text
 
 
@@ -162,9 +170,59 @@ def test_a_table_has_no_pictures(tmp_path: Path) -> None:
     methods = [recipes.vae(rows, latent=2, hidden=(6,)), recipes.ppca(rows, latent=2)]
     runs = [fit(method, rows, epochs=1, show=False) for method in methods]
     found = compare(runs, rows.test, names=["a", "b"], samples=5)
-    reader = read(page.write(found, rows, "18 test rows", tmp_path / "c.html"))
+    reader = read(page.write(found, rows, "18 test rows", tmp_path / "c.html", shown=rows.test))
     assert "Reconstructions" not in reader.headings
     assert reader.headings[:2] == ["Evidence", "All models"]
     text = (tmp_path / "c.html").read_text(encoding="utf-8")
-    assert ", exact" in text  # beside a lower bound each number says what it is
-    assert ", lower bound" in text
+    kinds = dict(
+        zip(
+            reader.rows,
+            re.findall(r"<td>([^<]*(?:exact|lower bound))</td>", re.sub("</?[ib]>|</?su[bp]>", "", text)),
+            strict=True,
+        )
+    )
+    assert kinds["ppca"].endswith(", exact")  # beside a lower bound each number says what it is, by its name
+    assert kinds["vae"].endswith(", lower bound")
+    assert f"log <i>p</i>(<i>x</i>) of the best, {found.lines[0].label}" in text or found.lines[0].label == "vae"
+
+
+def test_all_sections_are_of_the_compared_rows(pictures: tuple[Comparison, Data], tmp_path: Path) -> None:
+    """Of the first held-out rows others are active than of the test rows: the bars say what the table does."""
+    one, rows = pictures
+    shown = limited(rows.held_out, 3)
+    runs = [its.run for line in one.lines for its in line.runs if its.found]
+    found = compare(runs, shown, names=["a", "b", "c"], samples=3)
+    c = page.Compared(found, rows, "3 held-out rows", shown)
+    for (_, s), line in zip(c.subjects(), found.lines, strict=True):
+        assert s.x.equal(shown.x())
+        assert s.usage is not None
+        assert s.usage.active == line.runs[0].row["active_units"]
+    text = page.write(found, rows, "3 held-out rows", tmp_path / "c.html", shown=shown).read_text(encoding="utf-8")
+    assert "The first of the 3 held-out rows" in text
+    assert "latent dimension on 3 held-out rows" in text
+    assert "test rows" not in text
+
+
+# --- axes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (-3.2e6, 1.1e6, ["\u22123e6", "\u22122e6", "\u22121e6", "0", "1e6"]),
+        (1e6, 1.000_1e6, ["1.00000e6", "1.00002e6", "1.00004e6", "1.00006e6", "1.00008e6", "1.00010e6"]),
+        (0, 4e9, ["0", "1e9", "2e9", "3e9", "4e9"]),
+        (900_000, 950_000, ["900,000", "910,000", "920,000", "930,000", "940,000", "950,000"]),
+    ],
+)
+def test_large_numbers_at_an_axis_stay_apart_and_inside(low: float, high: float, words: list[str]) -> None:
+    x, y = Axis(low, high, 50, 322), Axis(low, high, 172, 34)
+    assert [name for _, name in charts.marks(x, 5)] == words
+    drawn = ElementTree.fromstring(f"<g>{charts.bottom_axis(x, y, 5)}</g>").findall("text")
+    places = [float(t.attrib["x"]) for t in drawn]
+    widths = [charts.wide(str(t.text)) for t in drawn]
+    assert len(drawn) >= 2
+    assert all(b - a > w for a, b, w in zip(places, places[1:], widths, strict=False))
+    for t in ElementTree.fromstring(f"<g>{charts.left_axis(y, x, 5)}</g>").findall("text"):
+        width = float(t.attrib.get("textLength", charts.wide(str(t.text))))
+        assert float(t.attrib["x"]) - width >= 0

@@ -19,7 +19,7 @@ from logpx.data import from_array, load
 from logpx.errors import UserError
 from logpx.recipes import command, load_run, vae
 from logpx.recipes.classical import ppca
-from logpx.report import charts, latents, pictures, samples
+from logpx.report import charts, epochs, latents, pictures, samples
 from logpx.report.page import digits_for, number
 from logpx.subject import Subject
 from logpx.train import fit
@@ -438,14 +438,14 @@ def test_there_is_no_command_for_data_from_memory(tmp_path):
 
 def test_a_huge_first_epoch_does_not_flatten_the_rest():
     values = [1e6, *np.linspace(120, 100, 19)]
-    low, high = charts.robust_range(list(range(1, 21)), {"train": values}, 20)
+    low, high = epochs.robust_range(list(range(1, 21)), {"train": values}, 20)
     assert low < 100
     assert high < 150
 
 
 @pytest.mark.parametrize("values", [[3.0, 3.0, 3.0], [0.0, 0.0], [-5.0, 1e9]])
 def test_an_axis_is_never_empty(values):
-    low, high = charts.robust_range(list(range(len(values))), {"train": values}, None)
+    low, high = epochs.robust_range(list(range(len(values))), {"train": values}, None)
     assert low < min(values) <= max(values) < high
     ticks, _ = charts.Axis(low, high, 0, 100).ticks()
     assert 1 <= len(ticks) <= 7

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torch import Tensor, nn
 
 from logpx import recipes
 from logpx.data import Data, from_array
 from logpx.errors import UserError
 from logpx.evaluate import distortion, evidence, expected_terms, rate_distortion
-from logpx.train import Run, fit
+from logpx.evaluate.rows import batch_of
+from logpx.networks import Sizes
+from logpx.train import Method, Run, fit
+from logpx.train.alike import structure
 from logpx.train.comparison import Comparison, compare
 from logpx.train.rankable import check_data, check_rows, digest, limited
 
@@ -86,7 +90,7 @@ def test_seeds_of_one_recipe_are_one_line_with_their_spread(runs: dict[str, Run]
     found = compared(runs, "vae-0", "vae-1", "vae-2", "iwae")
     line = next(line for line in found.lines if line.label == "vae")
     values = [its.row["evidence"] for its in line.runs]
-    assert sorted(its.seed for its in line.runs) == [0, 1, 2]
+    assert line.seeds == ["0", "1", "2"]
     assert line.value == pytest.approx(np.mean(values), rel=1e-12)
     assert line.error == pytest.approx(stats.sem(values), rel=1e-12)
     iwae = next(line for line in found.lines if line.label == "iwae")
@@ -121,6 +125,92 @@ def test_the_same_run_twice_is_no_second_seed(runs: dict[str, Run]) -> None:
     d = found.difference(found.lines[1])
     assert d is not None
     assert (d.value, d.standard_error, d.is_clear) == (0.0, 0.0, False)
+
+
+def own(width: int, act: type[nn.Module] = nn.Tanh) -> Any:
+    """A function without a name that could be looked up, as run.json sees it: "own"."""
+
+    def make(s: Sizes) -> tuple[nn.Module, nn.Module]:
+        encoder = nn.Sequential(nn.Linear(4, width), act(), nn.Linear(width, s.q))
+        return encoder, nn.Sequential(
+            nn.Linear(s.z, width), act(), nn.Linear(width, math.prod(s.px)), nn.Unflatten(-1, s.px)
+        )
+
+    return make
+
+
+def test_networks_without_a_name_are_one_line_only_where_they_are_alike() -> None:
+    rows = data()
+    made = {"a": own(4), "b": own(4), "c": own(32), "d": own(4, nn.ReLU)}
+    runs = {
+        name: fit(
+            recipes.vae(rows, latent=2, network=network, seed=seed),
+            rows,
+            epochs=1,
+            batch_size=16,
+            seed=seed,
+            show=False,
+        )
+        for seed, (name, network) in enumerate(made.items())
+    }
+    assert {its.info["options"]["network"] for its in runs.values()} == {"own"}
+    lines = compared(runs).lines
+    assert sorted([its.name for its in line.runs] for line in lines) == [["a", "b"], ["c"], ["d"]]
+    assert len({line.label for line in lines}) == 3
+
+
+def test_what_forward_does_is_part_of_a_network() -> None:
+    class One(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).tanh()
+
+    class Other(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).relu()
+
+    Other.__name__ = Other.__qualname__ = One.__qualname__
+    assert structure([One(2, 3)]) == structure([One(2, 3)])
+    assert structure([One(2, 3)]) != structure([Other(2, 3)])
+    assert structure([One(2, 3)]) != structure([One(3, 3)])
+
+
+def test_hand_made_parts_are_never_seeds_of_each_other() -> None:
+    rows, runs = data(), {}
+    for seed in (0, 1):
+        of = recipes.vae(rows, latent=2, hidden=(6,), seed=seed)
+        parts = Method(of.model, of.objective, of.training)
+        runs[f"p{seed}"] = fit(parts, rows, epochs=1, batch_size=16, seed=seed, show=False)
+    lines = compared(runs).lines
+    assert sorted(line.label for line in lines) == ["parts (p0)", "parts (p1)"]
+    assert all(line.seeds_error is None for line in lines)
+
+
+def test_either_seed_makes_another_seed() -> None:
+    """Of the initial weights, of the training, or both; one pair of them twice is a line of its own."""
+    rows = data()
+    pairs = {"a": (0, 0), "b": (1, 0), "c": (0, 1), "d": (0, 0)}
+    runs = {
+        name: fit(
+            recipes.vae(rows, latent=2, hidden=(6,), seed=weights), rows, epochs=1, batch_size=16, seed=seed, show=False
+        )
+        for name, (weights, seed) in pairs.items()
+    }
+    line, again = sorted(compared(runs).lines, key=lambda its: len(its.runs), reverse=True)
+    assert [its.name for its in line.runs] == ["a", "b", "c"]
+    assert line.seeds == ["0/0", "1/0", "0/1"]
+    assert line.error == pytest.approx(stats.sem([its.row["evidence"] for its in line.runs]), rel=1e-12)
+    assert [its.name for its in again.runs] == ["d"]
+    assert again.seeds == ["0"]
+
+
+def test_each_line_says_what_its_number_is(runs: dict[str, Run]) -> None:
+    found = compared(runs, "vae-0", "ppca", "ae")
+    kinds = {line.label: found.kind(line) for line in found.lines}
+    assert kinds == {"ppca": "log p(x), exact", "vae": "L_20, lower bound", "ae": ""}
+    told = {its["label"]: (its["name"], its["kind"]) for its in found.summary()}
+    assert told == {"ppca": ("log p(x)", "exact"), "vae": ("L_20", "lower bound"), "ae": (None, None)}
+    same = compared(runs, "vae-0", "iwae")
+    assert [same.kind(line) for line in same.lines] == ["lower bound"] * 2
 
 
 def test_the_summary_is_plain_numbers(runs: dict[str, Run]) -> None:
@@ -210,3 +300,51 @@ def test_rows_that_were_divided_otherwise_are_not_the_same_rows() -> None:
 def test_one_run_is_no_comparison(runs: dict[str, Run]) -> None:
     with pytest.raises(UserError, match="at least two runs"):
         compared(runs, "iwae")
+
+
+def test_rows_that_may_have_trained_a_run_are_not_ranked_in_python() -> None:
+    one, other = data(), data(seed=1)
+    runs = [trained("vae", rows, epochs=1) for rows in (one, other)]
+    how: dict[str, Any] = {"names": ["a", "b"], "samples": 3}
+    with pytest.raises(
+        UserError, match=r"their setting seed differs: a \(0\); b \(1\); test rows of one may have trained"
+    ):
+        compare(runs, one.test, **how)
+    with pytest.raises(UserError, match="setting seed and test rows differ"):
+        compare(runs, one.test, data=[one, other], **how)
+    with pytest.raises(UserError, match="not the first ones of any split of toy"):
+        compare(runs, other.test, data=[one, other], **how)
+
+
+def test_other_shares_are_ranked_where_the_rows_are_seen_to_be_the_test_rows_of_all() -> None:
+    split = ["train"] * 50 + ["validation"] * 10 + ["test"] * 30
+    less = split[:40] + ["validation"] * 10 + split[50:]
+    one, other = (data(test=None, split=said) for said in (split, less))
+    runs = [trained("vae", rows, epochs=1) for rows in (one, other)]
+    how: dict[str, Any] = {"names": ["a", "b"], "samples": 3}
+    with pytest.raises(UserError, match="their setting counts differs"):
+        compare(runs, one.test, **how)
+    for rows in (one.test, limited(one.test, 7), one.test.x()):
+        assert len(compare(runs, rows, data=[one, other], **how).lines) == 2
+    with pytest.raises(UserError, match="train rows differ"):
+        compare(runs, one.train, data=[one, other], **how)
+
+
+def test_limited_rows_are_drawn_once_as_an_evaluation_draws_them() -> None:
+    """Dynamic pixels, with labels and holes: what the page shows is what was evaluated."""
+    grey = np.random.default_rng(0).random((60, 1, 4, 4)).astype(np.float32)
+    dynamic = from_array(grey, protocol="dynamic", labels=np.arange(60) % 3, name="pixels").train
+    few = limited(dynamic, 9)
+    assert torch.equal(few.x(), batch_of(dynamic, slice(0, 9)).x)
+    assert torch.equal(few.x(slice(2, 5)), few.x()[2:5])
+    assert few.labels is not None
+    assert dynamic.labels is not None
+    assert few.labels.equal(dynamic.labels[:9])
+    holes = X.copy()
+    holes[::2, 1] = np.nan
+    rows = from_array(holes, name="holes").train
+    before, after = batch_of(rows, slice(0, 5)), limited(rows, 5).batch()
+    assert before.observed is not None
+    assert after.observed is not None
+    assert torch.equal(before.observed, after.observed)
+    assert torch.equal(before.x, after.x)

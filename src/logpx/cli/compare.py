@@ -37,18 +37,17 @@ def compare(
     from logpx.evaluate.rows import count
     from logpx.report.compare import write
     from logpx.train.comparison import compare as compared
-    from logpx.train.rankable import check_rows, limited
+    from logpx.train.rankable import limited
 
     _check_page(out, force)
     opened, data = _opened(folders_of(runs))
     its = next(iter(data.values()))
     which = split or its.judge
-    check_rows(data, which, limit)
     rows = limited(getattr(its, which), limit)
     how: dict[str, Any] = {"samples": samples, "seed": seed, "memory": memory * 2**20, "progress": progress}
-    found = compared(list(opened.values()), rows, names=list(opened), **how)
+    found = compared(list(opened.values()), rows, names=list(opened), data=[data[name] for name in opened], **how)
     said = f"{count(rows):,} {which.replace('_', '-')} rows"
-    page = write(found, its, said, out)
+    page = write(found, its, said, out, shown=rows)
     if as_json:
         about = {"data": its.name, "protocol": its.protocol, "split": which, "rows": count(rows)}
         return print_json(about | _numbers(found, samples, seed) | {"page": str(page)})
@@ -125,7 +124,7 @@ def _numbers(found: "Comparison", samples: int, seed: int) -> dict[str, Any]:
 
 def _head(found: "Comparison") -> tuple[str, ...]:
     far = ("to the best", "> 2 s.e.") if found.best else ("", "")
-    return ("", "seeds", found.name, *far, "KL", "reconstruction", "active", "parameters", "epochs", "seconds")
+    return ("", "seeds", found.name, "kind", *far, "KL", "reconstruction", "active", "parameters", "epochs", "seconds")
 
 
 def _cells(line: "Line", found: "Comparison") -> tuple[str, ...]:
@@ -133,7 +132,6 @@ def _cells(line: "Line", found: "Comparison") -> tuple[str, ...]:
 
     first, far = line.runs[0].run, found.difference(line)
     value = "no log p(x)" if line.value is None else plus_minus(line.value, line.error)
-    seeds = ",".join(str(its.seed) for its in line.runs)
     clear = "" if far is None else "yes" if far.is_clear else "no"
     difference = plus_minus(far.value, far.standard_error) if far else ""
     means = [line.mean(name) for name in ("kl", "reconstruction", "active_units")]
@@ -142,8 +140,9 @@ def _cells(line: "Line", found: "Comparison") -> tuple[str, ...]:
     mark = " ?" if line.doubts else ""
     return (
         line.label,
-        seeds,
+        ",".join(line.seeds),
         value + mark,
+        found.kind(line),
         difference,
         clear,
         *rest,
@@ -157,11 +156,10 @@ def _say_what_to_mind(found: "Comparison") -> None:
     """What the errors are of, and which numbers are in doubt."""
     rated = [line for line in found.lines if line.value is not None]
     if rated:
-        kinds = dict.fromkeys(line.runs[0].row["kind"] for line in rated)
-        score = " (no log-likelihood)" if "score" in kinds else ""
-        print(
-            f"{' and '.join(kinds)}{score}; +- is the standard error {_over(rated)}; differences are taken row by row"
-        )
+        score = "a score is no log-likelihood; " if "score" in {line.kind for line in rated} else ""
+        print(f"{score}+- is the standard error {_over(rated)}; differences are taken row by row")
+    if any("/" in seed for line in found.lines for seed in line.seeds):
+        print("seeds a/b: of the initial weights / of the training")
     for line in found.lines:
         for name, doubt in line.doubts:
             print(f"? {name}: {doubt}")

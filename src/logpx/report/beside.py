@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-from logpx.report import charts
+from logpx.report import charts, epochs
 from logpx.report.charts import Axis, Range, bottom_axis, line, svg, text
 from logpx.report.page import Picture, with_error
 from logpx.theme import PALETTE
@@ -76,9 +76,9 @@ def _fitted(name: str, most: int = 30) -> str:
 
 def over_epochs(term: str, curves: Sequence[Curve]) -> Picture:
     """One term of several runs over the epochs, on an axis that leaves out how they began."""
-    ranges = [charts.robust_range(its.epochs, {"": its.values}, None) for its in curves]
-    epochs = [e for its in curves for e in its.epochs]
-    x = Axis(min(epochs), max(max(epochs), min(epochs) + 1), 56, 700)
+    ranges = [epochs.robust_range(its.epochs, {"": its.values}, None) for its in curves]
+    every = [e for its in curves for e in its.epochs]
+    x = Axis(min(every), max(max(every), min(every) + 1), 56, 700)
     y = Axis(min(low for low, _ in ranges), max(high for _, high in ranges), 260, 30)
     body = text(0, 13, term, "name") + charts.left_axis(y, x) + bottom_axis(x, y, 8, whole=True)
     drawn = "".join(_curve(its, x, y) for its in curves)
@@ -88,7 +88,7 @@ def over_epochs(term: str, curves: Sequence[Curve]) -> Picture:
 
 
 def _curve(its: Curve, x: Axis, y: Axis) -> str:
-    shown = charts.thinned(len(its.epochs), charts.LINE_POINTS)
+    shown = epochs.thinned(len(its.epochs), epochs.LINE_POINTS)
     places = [
         (x(its.epochs[i]), max(min(y(its.values[i]), 2000), -2000)) for i in shown if math.isfinite(its.values[i])
     ]

@@ -4,8 +4,9 @@ A cloud of points is one path of zero-length strokes with round ends, nine bytes
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,7 @@ from logpx.report.style import CLASSES
 from logpx.theme import PALETTE
 
 Range = tuple[float, float]
-Series = dict[str, list[float]]  # "train", "held_out" -> a value per epoch
-LINE_POINTS, HOVERS = 400, 120  # drawn points of a line and its hover titles, at most
+HUGE = 1e6  # from here on numbers at an axis are written by powers of ten
 
 
 class Axis(NamedTuple):
@@ -31,11 +31,15 @@ class Axis(NamedTuple):
     def __call__(self, value: float) -> float:
         return self.start + (value - self.lo) / (self.hi - self.lo) * (self.end - self.start)
 
-    def ticks(self, n: int = 4) -> tuple[list[float], int]:
-        """About n round values inside, and the decimals they need."""
+    def step(self, n: int) -> float:
+        """1, 2 or 5 times a power of ten, about n of them inside."""
         raw = (self.hi - self.lo) / n
         power = 10.0 ** math.floor(math.log10(raw))
-        step = next((m * power for m in (1, 2, 5) if m * power >= raw * 0.999), 10 * power)
+        return next((m * power for m in (1, 2, 5) if m * power >= raw * 0.999), 10 * power)
+
+    def ticks(self, n: int = 4) -> tuple[list[float], int]:
+        """About n round values inside, and the decimals they need."""
+        step = self.step(n)
         first, last = math.ceil(self.lo / step - 1e-9), math.floor(self.hi / step + 1e-9)
         return [i * step for i in range(first, last + 1)], max(0, -math.floor(math.log10(step) + 1e-9))
 
@@ -48,8 +52,9 @@ def svg(width: float, height: float, body: str, alt: str) -> str:
     )
 
 
-def text(x: float, y: float, words: str, kind: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(words)}</text>'
+def text(x: float, y: float, words: str, kind: str = "", width: float = 0) -> str:
+    fitted = f' textLength="{width:g}" lengthAdjust="spacingAndGlyphs"' if width else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}"{fitted}>{escape(words)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
@@ -62,112 +67,34 @@ def marks(axis: Axis, n: int, names: Sequence[str] = ()) -> list[tuple[float, st
         every = math.ceil(len(names) / 6)
         return [(k, f"{name[:7]}…" if len(name) > 8 else name) for k, name in enumerate(names) if k % every == 0]
     ticks, decimals = axis.ticks(n)
-    return [(v, number(v, decimals)) for v in ticks]
+    if max(map(abs, ticks), default=0.0) < HUGE:
+        return [(v, number(v, decimals)) for v in ticks]
+    power = math.floor(math.log10(max(map(abs, ticks))) + 1e-9)
+    finest = power - math.floor(math.log10(axis.step(n)) + 1e-9)
+    return [(v, f"{number(v / 10**power, finest)}e{power}" if v else "0") for v in ticks]
+
+
+def wide(words: str) -> float:
+    """About how many pixels a text of 11 is wide."""
+    return sum(3.2 if c in ",." else 6.4 for c in words)
 
 
 def left_axis(y: Axis, x: Axis, n: int = 4, names: Sequence[str] = ()) -> str:
-    """Horizontal rules with their values on the left."""
-    shown = marks(y, n, names)
+    """Horizontal rules with their values on the left; a value too wide for its place is drawn narrower."""
+    shown, room = marks(y, n, names), x.start - 9
     rules = (line(x.start, y(v), x.end, y(v), "grid") for v, _ in shown)
-    return "".join(rules) + "".join(text(x.start - 7, y(v) + 4, words, "end") for v, words in shown)
+    values = (text(x.start - 7, y(v) + 4, words, "end", room * (wide(words) > room)) for v, words in shown)
+    return "".join(rules) + "".join(values)
 
 
 def bottom_axis(x: Axis, y: Axis, n: int = 5, whole: bool = False, names: Sequence[str] = ()) -> str:
-    """A line with about n values below it; `whole` keeps only whole numbers."""
+    """A line with about n values below it, fewer where they would touch; `whole` keeps only whole numbers."""
     shown = [(v, number(v, 0) if whole else words) for v, words in marks(x, n, names) if not whole or v == round(v)]
-    values = "".join(text(x(v), y.start + 16, words, "middle") for v, words in shown)
+    widest = max((wide(words) for _, words in shown), default=0.0) + 8
+    apart = min((abs(x(b) - x(a)) for (a, _), (b, _) in pairwise(shown)), default=widest)
+    kept = shown[:: max(1, math.ceil(widest / apart))]
+    values = "".join(text(x(v), y.start + 16, words, "middle") for v, words in kept)
     return line(x.start, y.start, x.end, y.start, "axis") + values
-
-
-# --- lines over epochs -----------------------------------------------------------------------------------------------
-
-
-def over_epochs(name: str, epochs: list[int], series: Series, best: int | None) -> str:
-    """One term over the epochs, train and held-out, in nats per data point, the best epoch marked."""
-    x, y = Axis(epochs[0], epochs[-1], 50, 322), Axis(*robust_range(epochs, series, best), 172, 34)
-    body = text(0, 13, name, "name") + left_axis(y, x) + bottom_axis(x, y, whole=True)
-    shown = thinned(len(epochs), LINE_POINTS)
-    kinds = {"train": "train", "held_out": "held"}
-    curves = "".join(_curve(x, y, epochs, values, shown, kinds[key]) for key, values in series.items())
-    body += (
-        f'<svg x="46" y="30" width="280" height="142" viewBox="46 30 280 142">{_best_line(x, y, best)}{curves}</svg>'
-    )
-    body += _best_spots(x, y, epochs, series, best) + _off_scale(x, y, epochs, series)
-    last = series.get("held_out", series.get("train", []))
-    value = last[epochs.index(best) if best in epochs else -1]
-    body += text(322, 13, number(value), "value end")
-    return svg(332, 196, body + _hovers(x, y, epochs, series), _over_epochs_alt(name, epochs, series))
-
-
-def robust_range(epochs: list[int], series: Series, best: int | None) -> Range:
-    """The values after the first tenth of the epochs, a little more, and never more than there is to see."""
-    everything = [v for values in series.values() for v in values]
-    start = math.ceil(len(epochs) / 10) if len(epochs) > 3 else 0
-    kept = [
-        v for values in series.values() for v, e in zip(values, epochs, strict=True) if e >= epochs[start] or e == best
-    ]
-    low, high, bottom, top = min(kept), max(kept), min(everything), max(everything)
-    span = max(high - low, 1e-3 * abs(high), 1e-6)
-    if top - bottom > 2.5 * span:
-        bottom, top = max(bottom, low - 0.4 * span), min(top, high + 0.4 * span)
-    room = 0.06 * max(top - bottom, span)
-    return bottom - room, top + room
-
-
-def thinned(n: int, most: int) -> list[int]:
-    """At most about `most` of n positions, evenly, the last one always."""
-    return sorted({*range(0, n, math.ceil(n / most)), n - 1})
-
-
-def _curve(x: Axis, y: Axis, epochs: list[int], values: list[float], shown: list[int], kind: str) -> str:
-    points = " ".join(f"{x(epochs[i]):.1f},{max(min(y(values[i]), 2000), -2000):.1f}" for i in shown)
-    return f'<polyline points="{points}" class="{kind}"/>'
-
-
-def _best_line(x: Axis, y: Axis, best: int | None) -> str:
-    return "" if best is None else line(x(best), y.start, x(best), y.end, "guide")
-
-
-def _best_spots(x: Axis, y: Axis, epochs: list[int], series: Series, best: int | None) -> str:
-    if best not in epochs:
-        return ""
-    at = epochs.index(best)
-    return "".join(
-        f'<circle cx="{x(best):.1f}" cy="{y(values[at]):.1f}" r="3.6" class="spot {key[0]}"/>'
-        for key, values in series.items()
-    )
-
-
-def _off_scale(x: Axis, y: Axis, epochs: list[int], series: Series) -> str:
-    """Where a first epoch lies beyond the axis, its value in words."""
-    values = next(iter(series.values()))
-    if y.lo <= values[0] <= y.hi:
-        return ""
-    above = values[0] > y.hi
-    words = f"{'↑' if above else '↓'} {number(values[0])} in epoch {epochs[0]}"
-    return text(x.start + 6, y.end + 8 if above else y.start - 6, words)
-
-
-def _hovers(x: Axis, y: Axis, epochs: list[int], series: Series) -> str:
-    shown = thinned(len(epochs), HOVERS)
-    width = (x.end - x.start) / max(len(shown) - 1, 1)
-    return "".join(_hover(x(epochs[i]), width, y, _words(epochs[i], i, series)) for i in shown)
-
-
-def _hover(at: float, width: float, y: Axis, words: str) -> str:
-    return (
-        f'<g class="hit"><title>{words}</title><rect x="{at - width / 2:.1f}" y="{y.end:g}" width="{width:.1f}" '
-        f'height="{y.start - y.end:g}"/>{line(at, y.start, at, y.end, "")}</g>'
-    )
-
-
-def _words(epoch: int, i: int, series: Series) -> str:
-    return f"epoch {epoch}" + "".join(f"\n{k.replace('_', '-')} {number(v[i], 3)}" for k, v in series.items())
-
-
-def _over_epochs_alt(name: str, epochs: list[int], series: Series) -> str:
-    ends = "; ".join(f"{k.replace('_', '-')} from {number(v[0])} to {number(v[-1])}" for k, v in series.items())
-    return f"{name} over epochs {epochs[0]} to {epochs[-1]}, nats per data point: {ends}"
 
 
 # --- clouds of points ------------------------------------------------------------------------------------------------
@@ -275,9 +202,9 @@ def legend(labels: Tensor, names: Sequence[str]) -> str:
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
-def colours(names: Sequence[str]) -> str:
-    """Names in the colours k0, k1, ... of what they name."""
-    items = (f'<li class="k{k % len(PALETTE)}">{escape(name)}</li>' for k, name in enumerate(names))
+def colours(names: Mapping[int, str]) -> str:
+    """Names by their number k, each in the colour of what it names."""
+    items = (f'<li class="k{k % len(PALETTE)}">{escape(name)}</li>' for k, name in names.items())
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -297,9 +224,8 @@ def agreement(name: str, data: Tensor, made: Tensor, words: str, alt: str, names
     """made against data, (N,) each, on equal scales, with the line of equality; `names` are those of codes."""
     (low, high), _ = square_range(torch.stack([torch.cat([data, made])] * 2, 1))
     x, y = Axis(low, high, 50, 250), Axis(low, high, 230, 30)
-    cloud = (
-        f'<path class="dots" stroke-width="3" stroke-opacity=".55" d="{_path(torch.stack([data, made], 1), x, y)}"/>'
-    )
+    d = _path(torch.stack([data, made], 1), x, y)
+    cloud = f'<path class="dots" stroke-width="3" stroke-opacity=".55" d="{d}"/>'
     axes = left_axis(y, x, names=names) + bottom_axis(x, y, names=names)
     return svg(
         258,

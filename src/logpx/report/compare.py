@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import logpx
-from logpx.data import Data
+from logpx.data import Data, Split
 from logpx.evaluate import at_rest
 from logpx.report import beside, charts, pictures
 from logpx.report.beside import Spot
@@ -26,7 +26,7 @@ from logpx.report.page import (
 from logpx.report.rate_distortion import Curve, is_placed, rates
 from logpx.report.samples import COLUMNS, to_unit
 from logpx.subject import Subject
-from logpx.train.comparison import Comparison, Difference, Line, parameters
+from logpx.train.comparison import Comparison, Line, parameters
 from logpx.train.state import write_text
 
 SHOWN = 8  # lines whose pictures and bars stand beside each other, the best ones
@@ -38,6 +38,7 @@ class Compared(NamedTuple):
     found: Comparison
     data: Data
     rows: str  # "1,000 test rows"
+    shown: Split  # these rows
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -49,13 +50,19 @@ class Compared(NamedTuple):
         return [its for its in self.lines if its.value is not None]
 
     def subjects(self) -> list[tuple[str, Subject]]:
-        """The first run of each line that is shown, by its label."""
-        return [(its.label, Subject(its.runs[0].run, self.data, its.runs[0].found)) for its in self.lines[:SHOWN]]
+        """The first run of each line that is shown, by its label, which says so where there are several."""
+        return [
+            (
+                its.label if len(its.runs) == 1 else f"{its.label}, first seed ({its.seeds[0]})",
+                Subject(its.runs[0].run, self.data, its.runs[0].found, shown=self.shown),
+            )
+            for its in self.lines[:SHOWN]
+        ]
 
 
-def write(found: Comparison, data: Data, rows: str, to: Path) -> Path:
-    """Writes the page, one self-contained file; `rows` says which they were: "1,000 test rows"."""
-    c = Compared(found, data, rows)
+def write(found: Comparison, data: Data, rows: str, to: Path, *, shown: Split) -> Path:
+    """Writes the page, one self-contained file, of the rows `shown`; `rows` says which they are: "1,000 test rows"."""
+    c = Compared(found, data, rows, shown)
     title = f"{len(c.lines)} models of {data.name}"
     made = (_evidence(c), _table(c), _epochs(c), _rates(c), _bars(c), _reconstructions(c), _samples(c))
     footer = f"Written by logpx {logpx.__version__}. One file; nothing is fetched."
@@ -72,13 +79,13 @@ def _header(title: str, c: Compared) -> str:
         return (
             top + "<p>None of these models has log <i>p</i>(<i>x</i>): they are listed by their reconstruction.</p>\n"
         )
-    top += big(f"{symbols(c.found.name)} of the best, {escape(best.label)}", best.value, best.error, _unit(best))
+    top += big(f"{symbols(best.name)} of the best, {escape(best.label)}", best.value, best.error, _unit(best))
     return top + "".join(f"<p>{words}</p>\n" for words in (_lead(c), _one_seed(c)) if words)
 
 
 def _unit(line: Line) -> str:
     over = f"the spread of {len(line.runs)} seeds" if line.seeds_error is not None else "rows"
-    return f"nats per data point; its error is that of {over}"
+    return f"nats per data point, {escape(line.kind)}; its error is that of {over}"
 
 
 def _lead(c: Compared) -> str:
@@ -118,7 +125,9 @@ def _evidence(c: Compared) -> Section | None:
     values = [_spot(its) for its in c.rated]
     far = [c.found.difference(its) for its in c.rated]
     differences = [None if d is None else Spot(d.value, d.standard_error) for d in far]
-    drawn = beside.evidence([its.label for its in c.rated], values, differences, f"{c.found.name}, nats per data point")
+    several = len({its.kind for its in c.rated}) > 1
+    names = [f"{its.label}, {its.kind}" if several else its.label for its in c.rated]
+    drawn = beside.evidence(names, values, differences, f"{c.found.name}, nats per data point")
     words = (
         "On the left each number with one standard error, over seeds where there are several (small points) and else over "
         "rows. All models saw the same rows, so on the right the difference to the best is taken row by row, with two "
@@ -135,33 +144,32 @@ def _spot(line: Line) -> Spot:
 
 
 def _table(c: Compared) -> Section:
-    kinds = list(dict.fromkeys(its.runs[0].row["kind"] for its in c.rated))
-    head = ["", "seeds", symbols(c.found.name or "log p(x)"), "to the best", "KL", "reconstruction", "active"]
+    head = ["", "seeds", symbols(c.found.name or "log p(x)"), "kind", "to the best", "KL", "reconstruction", "active"]
     head += ["parameters", "epochs", "seconds"]
     words = (
         f"{c.rows[:1].upper()}{c.rows[1:]}, nats per data point, ± one standard error; differences beyond two of theirs are "
-        f"bold. Numbers without an error are means over seeds.{_kinds(kinds)}"
+        f"bold. Numbers without an error are means over seeds.{_notes(c)}"
     )
-    cells = [_cells(its, c.found.difference(its), len(kinds) > 1) for its in c.lines]
+    cells = [_cells(its, c.found) for its in c.lines]
     return Section("All models", lede(words) + table(head, cells, "close") + _doubts(c))
 
 
-def _kinds(kinds: list[str]) -> str:
-    if kinds == ["score"]:
-        return " The score is <strong>no log-likelihood</strong>."
-    return f" Each is {'exact' if kinds == ['exact'] else 'a lower bound'}." if len(kinds) == 1 else ""
+def _notes(c: Compared) -> str:
+    score = " A score is <strong>no log-likelihood</strong>." if "score" in {its.kind for its in c.rated} else ""
+    apart = any("/" in seed for its in c.lines for seed in its.seeds)
+    return score + " Seeds a/b are those of the initial weights and of the training." * apart
 
 
-def _cells(line: Line, difference: Difference | None, says_kind: bool) -> list[str]:
-    first, value = line.runs[0], "no log <i>p</i>(<i>x</i>)"
+def _cells(line: Line, found: Comparison) -> list[str]:
+    first, value, difference = line.runs[0], "no log <i>p</i>(<i>x</i>)", found.difference(line)
     if line.value is not None:
-        kind = f", {escape(first.row['kind'])}" if says_kind else ""
-        value = with_error(line.value, line.error) + kind + " ?" * bool(line.doubts)
+        value = with_error(line.value, line.error) + " ?" * bool(line.doubts)
     far = with_error(difference.value, difference.standard_error) if difference else ""
     return [
         escape(line.label),
-        escape(", ".join(str(its.seed) for its in line.runs)),
+        escape(", ".join(line.seeds)),
         value,
+        symbols(found.kind(line)),
         f"<strong>{far}</strong>" if difference and difference.is_clear else far,
         *(_mean(line, name) for name in ("kl", "reconstruction", "active_units")),
         f"{parameters(first.run):,}",
@@ -182,11 +190,12 @@ def _epochs(c: Compared) -> Section | None:
     """The bound at beta = 1, which means the same whatever was minimised; losses of two objectives would not."""
     for term, words in (("elbo", "ELBO"), ("score", "score, no log-likelihood")):
         curves = [its for k, line in enumerate(c.lines) for its in _curves(k, line, term)]
+        legend = {its.k: c.lines[its.k].label for its in curves}
         if len(curves) > 1:
             drawn = beside.over_epochs(f"{words}, nats per data point", curves)
             html = lede("On held-out rows after each epoch, at beta = 1 whatever was minimised.")
             scroll = f'<div class="scroll">{figure(drawn)}</div>'
-            return Section("Training", html + charts.colours([its.label for its in c.lines]) + scroll, (drawn,))
+            return Section("Training", html + charts.colours(legend) + scroll, (drawn,))
     return None
 
 
@@ -228,7 +237,10 @@ def _bars(c: Compared) -> Section | None:
         )
         bars = fitted(figure(made[-1], escape(alt)), len(order))
         html += f'<div class="k{k}" style="--accent: var(--k)">{bars}</div>'
-    words = "The KL of each latent dimension, the largest first, on one scale; hollow ones are not active (as in the table)."
+    words = (
+        f"The KL of each latent dimension on {escape(c.rows)}, the largest first, on one scale; hollow ones are not active, as "
+        "the table counts them."
+    )
     return Section("Who is at work in z", lede(words) + f'<div class="row">{html}</div>', tuple(made))
 
 
@@ -246,9 +258,10 @@ def _reconstructions(c: Compared) -> Section | None:
             if s.dim:
                 strips.append((label, _strip(s, s.reconstructions[:COLUMNS], f"reconstructions by {label}")))
     s = subjects[0][1]
-    strips.insert(0, ("data", _strip(s, s.x[:COLUMNS], f"the first of the {s.rows}")))
+    strips.insert(0, ("data", _strip(s, s.x[:COLUMNS], f"the first of the {c.rows}")))
     words = (
-        f"The first of the {s.rows}, not chosen, and E[<i>x</i>|<i>z</i>] at the centre of <i>q</i>(<i>z</i>|<i>x</i>)."
+        f"The first of the {escape(c.rows)}, not chosen, and E[<i>x</i>|<i>z</i>] at the centre of "
+        f"<i>q</i>(<i>z</i>|<i>x</i>)."
     )
     return Section("Reconstructions", lede(words) + _list(strips), tuple(p for _, p in strips))
 

@@ -6,6 +6,7 @@ from torch.distributions import Normal
 
 from logpx.report import charts, pictures
 from logpx.report.charts import Range
+from logpx.report.epochs import thinned
 from logpx.report.page import Picture, Section, figure, lede, side_by_side
 from logpx.report.samples import to_unit
 from logpx.subject import Subject
@@ -91,7 +92,7 @@ def moving_map(s: Subject, rim: tuple[Range, Range, float] | None = None) -> tup
     frames, epochs, labels = saved["frames"].float(), saved["epochs"], saved["labels"]
     if len(frames) < 3 or not bool(frames.isfinite().all()):
         return "", ()
-    kept = charts.thinned(len(frames), KEYS)
+    kept = thinned(len(frames), KEYS)
     frames, epochs = frames[kept], [epochs[i] for i in kept]
     x, y, R = rim or (*charts.square_range(frames[len(frames) // 3 :].flatten(0, 1), 0.1), None)
     moving, still = pictures.animation(frames, [_told(s, epoch) for epoch in epochs], labels, (x, y), R)

@@ -157,4 +157,4 @@ def _equal_bounds(x: Axis, y: Axis, word: str) -> str:
 def legend(rows: Sequence[Row], curves: list[Curve] | None = None) -> str:
     """Which colour is which setting; nothing where there is one."""
     curves = curves or curves_of([row for row in rows if row.get("kl") is not None])
-    return charts.colours([curve.name for curve in curves]) if len(curves) > 1 else ""
+    return charts.colours({k: curve.name for k, curve in enumerate(curves)}) if len(curves) > 1 else ""

@@ -7,7 +7,7 @@ from statistics import median
 from logpx.evaluate import Evidence, code_evidence
 from logpx.likelihoods import measure_of
 from logpx.recipes import RECIPES
-from logpx.report import charts
+from logpx.report.epochs import Series, over_epochs
 from logpx.report.page import (
     Picture,
     Section,
@@ -195,7 +195,7 @@ def training(s: Subject) -> Section | None:
     series = {t: {p: [row[p][t] for row in rows] for p in parts if all(t in row[p] for row in rows)} for t in terms}
     mirrored = [t for t in series if t != "loss" and _is_loss_upside_down(t, series)]
     drawn = {t: v for t, v in series.items() if t not in mirrored and v and _is_finite(v)} if len(rows) > 1 else {}
-    shown = tuple(Picture(f"{t}.svg", charts.over_epochs(t, epochs, v, best), t) for t, v in drawn.items())
+    shown = tuple(Picture(f"{t}.svg", over_epochs(t, epochs, v, best), t) for t, v in drawn.items())
     html = lede(_training_sentence(list(series), mirrored, len(rows)))
     if shown:
         html += _line_legend(parts, best) + side_by_side(
@@ -223,15 +223,15 @@ def _second_stage(s: Subject) -> tuple[str, tuple[Picture, ...]]:
     )
     if len(rows) == 1 or not _is_finite(lines):
         return html, ()
-    curve = Picture("second-loss.svg", charts.over_epochs("loss", epochs, lines, best), "loss of the second stage")
+    curve = Picture("second-loss.svg", over_epochs("loss", epochs, lines, best), "loss of the second stage")
     return html + side_by_side([figure(curve)], "two"), (curve,)
 
 
-def _is_finite(lines: charts.Series) -> bool:
+def _is_finite(lines: Series) -> bool:
     return all(math.isfinite(v) for line in lines.values() for v in line)
 
 
-def _is_loss_upside_down(term: str, series: dict[str, charts.Series]) -> bool:
+def _is_loss_upside_down(term: str, series: dict[str, Series]) -> bool:
     """Such a term is said in words, and not drawn a second time."""
     shared = series.get("loss", {}).keys() & series[term].keys()
     both = ((a, b) for part in shared for a, b in zip(series[term][part], series["loss"][part], strict=True))

@@ -1,6 +1,5 @@
 """Runs beside each other (floor 6): the same rows asked of each, differences row by row, runs of several seeds as one line."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from logpx.data import Data
 from logpx.errors import UserError
 from logpx.evaluate import Evidence, Points, distortion, plain
 from logpx.evaluate.rows import PerPoint
-from logpx.train.rankable import check_data, check_measures
+from logpx.train.alike import key_of, labels, seeds_of
+from logpx.train.rankable import check_data, check_division, check_measures
 from logpx.train.run import Run
-from logpx.train.standings import COLUMNS, Standing, standing, written
+from logpx.train.standings import COLUMNS, Standing, standing
 
 Progress = Callable[[str], Callable[[int, int], None] | None]  # of what is evaluated: a counter of its rows
 #: numbers of a standing that a line shows as their mean over seeds
@@ -32,12 +33,14 @@ class Measured:
     found: Evidence | None
 
     @property
-    def seed(self) -> int:
-        return int(self.run.info["settings"]["seed"])
+    def seeds(self) -> tuple[int, int]:
+        """(of the initial weights, of the training)."""
+        return seeds_of(self.run)
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers for a JSON object: a standing, and what the evidence is worth."""
-        facts = {"name": self.name, "recipe": self.run.info["recipe"], "seed": self.seed}
+        weights, training = self.seeds
+        facts = {"name": self.name, "recipe": self.run.info["recipe"], "seed": training, "weights_seed": weights}
         doubt = self.found.doubt if self.found else None
         about = {"options": self.run.info["options"], "training": self.run.info["training"]}
         its = {name: value for name, value in self.row.items() if name in COLUMNS}
@@ -47,7 +50,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Line:
-    """Runs that differ in nothing but their seed, as one model of a table.
+    """Runs that differ in nothing but their seeds, as one model of a table.
 
     label       the recipe, and what sets it apart from the other lines of that recipe.
     log_px (n,) of each row, the mean over the runs; None where they have no log p(x).
@@ -56,6 +59,26 @@ class Line:
     label: str
     runs: tuple[Measured, ...]
     log_px: Tensor | None
+
+    @property
+    def seeds(self) -> list[str]:
+        """ "0", "1", ...; "0/7" where the weights began from seed 0 and the training ran by 7."""
+        pairs = [its.seeds for its in self.runs]
+        same = all(weights == training for weights, training in pairs)
+        return [str(training) if same else f"{weights}/{training}" for weights, training in pairs]
+
+    @property
+    def name(self) -> str:
+        """ "L_1000", "log p(x)": what its number is called; "" where it has none."""
+        return self._told("evidence_name")
+
+    @property
+    def kind(self) -> str:
+        """ "exact", "lower bound" or "score"; "" where it has no number."""
+        return self._told("kind")
+
+    def _told(self, column: str) -> str:
+        return " or ".join(dict.fromkeys(its.row[column] for its in self.runs if its.found))
 
     @property
     def value(self) -> float | None:
@@ -121,8 +144,11 @@ class Comparison:
     @property
     def name(self) -> str:
         """ "L_1000", "log p(x)", "grey score (k = 1000)": what the numbers are called."""
-        names = list(dict.fromkeys(its.row["evidence_name"] for line in self.lines for its in line.runs if its.found))
-        return " or ".join(names)
+        return " or ".join(dict.fromkeys(line.name for line in self.lines if line.name))
+
+    def kind(self, line: Line) -> str:
+        """ "lower bound"; where lines have numbers of several names, by its own: "L_1000, lower bound"."""
+        return line.kind if line.name in ("", self.name) else f"{line.name}, {line.kind}"
 
     def difference(self, line: Line) -> Difference | None:
         """To the best line; None of itself and of a line without log p(x)."""
@@ -142,7 +168,10 @@ class Comparison:
         numbers: dict[str, Any] = {
             "label": line.label,
             "runs": [its.name for its in line.runs],
-            "seeds": [its.seed for its in line.runs],
+            "seeds": [its.seeds[1] for its in line.runs],
+            "weights_seeds": [its.seeds[0] for its in line.runs],
+            "name": line.name or None,
+            "kind": line.kind or None,
             "value": line.value,
             "standard_error": line.error,
             "standard_error_over": None if line.error is None else "rows" if line.seeds_error is None else "seeds",
@@ -156,20 +185,25 @@ def compare(
     rows: Points,
     *,
     names: Sequence[str],
+    data: Sequence[Data] | None = None,
     samples: int = 1000,
     seed: int = 0,
     memory: int = 256 * 2**20,
     progress: Progress | None = None,
 ) -> Comparison:
-    """The runs on the same rows, by `evidence` with the same samples and seed; runs that differ only in seed are one line.
+    """The runs on the same rows, by `evidence` with the same samples and seed; runs that differ only in seeds are one line.
 
     rows   which no run was trained on, nor chosen by: test rows.
+    data   what each run was trained on, if given: `rows` are then seen to be the same split of each. Without them runs whose
+           data were divided by other settings (seed, shares) are refused, as test rows of one may have trained another.
     Raises UserError for fewer than two runs, and where numbers would not be of one kind and of the same data: a density and a
-    probability, a score, another protocol. It names them.
+    probability, a score, another protocol, another division. It names them.
     """
     if len(runs) < 2:
         raise UserError("A comparison needs at least two runs: name more of them, or a folder of runs.")
-    check_data({name: run.info["data"] for name, run in zip(names, runs, strict=True)})
+    abouts = {name: run.info["data"] for name, run in zip(names, runs, strict=True)}
+    check_data(abouts)
+    check_division(abouts, rows, None if data is None else dict(zip(names, data, strict=True)))
     check_measures({name: run.model for name, run in zip(names, runs, strict=True)})
     how = {"samples": samples, "seed": seed, "memory": memory}
     measured = [
@@ -201,45 +235,22 @@ def _finite(error: float) -> float | None:
     return error if math.isfinite(error) else None
 
 
-# --- which runs are one line, and what it is called -------------------------------------------------------------------
+# --- which runs are one line ------------------------------------------------------------------------------------------
 
 
 def lines_of(measured: Sequence[Measured]) -> list[Line]:
-    """Runs of one recipe, options, training and division of the data, each of another seed, together."""
+    """Runs of one recipe, options, training and division of the data, each of other seeds, together."""
     groups: dict[str, list[Measured]] = {}
-    for its in measured:
-        key, again = json.dumps(_settings(its.run), sort_keys=True, default=str), 0
-        while its.seed in {other.seed for other in groups.get(f"{again} {key}", [])}:
+    for i, its in enumerate(measured):
+        key, again = key_of(its.run) or f"alone {i}", 0
+        while its.seeds in {other.seeds for other in groups.get(f"{again} {key}", [])}:
             again += 1  # the same once more, perhaps on another machine: a line of its own
         groups.setdefault(f"{again} {key}", []).append(its)
     runs = list(groups.values())
-    return [Line(label, tuple(its), _over_seeds(its)) for label, its in zip(_labels(runs), runs, strict=True)]
+    names = labels([its[0].name for its in runs], [its[0].run for its in runs])
+    return [Line(label, tuple(its), _over_seeds(its)) for label, its in zip(names, runs, strict=True)]
 
 
 def _over_seeds(runs: Sequence[Measured]) -> Tensor | None:
     found = [its.found.per_point for its in runs if its.found]
     return torch.stack(found).mean(0) if len(found) == len(runs) else None
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """All that is not the seed: recipe, options, training, precision, how the data were divided."""
-    info = run.info
-    options = {name: value for name, value in info["options"].items() if name != "seed"}
-    divided = {"training_rows": info["data"].get("counts", {}).get("train"), "split_seed": info["data"].get("seed")}
-    precision = {"precision": info["settings"].get("precision")}
-    return {"recipe": info["recipe"]} | options | info["training"] | precision | divided
-
-
-def _labels(groups: Sequence[Sequence[Measured]]) -> list[str]:
-    """The recipe, with the settings that differ among its lines; the run's name where nothing does."""
-    settings = [_settings(runs[0].run) for runs in groups]
-    labels = [_label(its, [other for other in settings if other["recipe"] == its["recipe"]]) for its in settings]
-    return [
-        label if labels.count(label) == 1 else f"{label} ({runs[0].name})"
-        for label, runs in zip(labels, groups, strict=True)
-    ]
-
-
-def _label(its: dict[str, Any], others: Sequence[dict[str, Any]]) -> str:
-    apart = [name for name in its if any(other.get(name) != its[name] for other in others)]
-    return " ".join([str(its["recipe"] or "parts"), *(f"{name}={written(its[name])}" for name in apart)])

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from logpx.data import Data
+from logpx.data import Data, Split
 from logpx.errors import UserError
 from logpx.evaluate import Points, batch_of
 from logpx.evaluate.rows import count
@@ -39,6 +41,42 @@ def check_measures(models: Mapping[str, VAE]) -> None:
     _check({name: {"kind of log p(x)": measure} for name, measure in measures.items()})
 
 
+def check_division(abouts: Mapping[str, Facts], rows: Points, data: Mapping[str, Data] | None = None) -> None:
+    """Raises UserError where rows that judge one run may have trained another.
+
+    data   of each run: the rows are then the same split of each, whatever the settings; without them all settings that divide
+           rows must be the same.
+    """
+    if data is not None:
+        return check_rows(data, _split_of(next(iter(data.values())), rows), count(rows))
+    return _check(
+        {name: _division(about) for name, about in abouts.items()},
+        "test rows of one may have trained another, so compare each set by itself, or hand over the data of each run (data=) "
+        "to have it seen that these rows are test rows of all.",
+    )
+
+
+def _division(about: Facts) -> dict[str, str]:
+    """The settings by which rows were divided, and how many went where."""
+    asked = about.get("asked", {})
+    settings = {key: about.get(key) for key in ("seed", "held_out", "test")}
+    told = settings | {key: asked.get(key) for key in ("split", "group")} | {"counts": about.get("counts")}
+    return _plain(told)
+
+
+def _split_of(data: Data, rows: Points) -> str:
+    """Which split begins with these rows; UserError where none does."""
+    wanted, n = digest(rows), count(rows)
+    for name in ("test", "held_out", "train"):
+        split = getattr(data, name)
+        if wanted in (digest(limited(split, n)), digest(split) if len(split) == n else None):
+            return name
+    raise UserError(
+        f"These {n:,} rows are not the first ones of any split of {data.name}, so nothing shows that no run was trained on "
+        "them: give the test rows of the data, or leave data= out."
+    )
+
+
 def check_rows(data: Mapping[str, Data], split: str, limit: int | None = None) -> None:
     """Raises UserError where the rows of this split, by run, are not the same ones; it names what divided them otherwise."""
     digests = {name: digest(limited(getattr(its, split), limit)) for name, its in data.items()}
@@ -49,9 +87,22 @@ def check_rows(data: Mapping[str, Data], split: str, limit: int | None = None) -
     _check({name: told[name] | {rows: digest} for name, digest in digests.items()})
 
 
-def limited(rows: Points, limit: int | None) -> Points:
-    """The first `limit` rows, or all."""
-    return rows if limit is None else batch_of(rows, slice(0, limit))
+def limited(split: Split, limit: int | None) -> Split:
+    """The first `limit` rows, or all; what is drawn at each read is drawn once, as an evaluation of them draws it."""
+    if limit is None:
+        return split
+    x, context, observed = batch_of(split, slice(0, limit))
+    labels, factors = (None if t is None else t[:limit] for t in (split.labels, split.factors))
+    kept = x if observed is None else x.masked_fill(~observed, math.nan)
+    return replace(
+        split,
+        rows=kept,
+        prepare=lambda stored, generator: stored,
+        random=False,
+        context=context,
+        labels=labels,
+        factors=factors,
+    )
 
 
 def digest(rows: Points) -> str:
@@ -83,7 +134,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _check(facts: Mapping[str, Mapping[str, str]]) -> None:
+def _check(facts: Mapping[str, Mapping[str, str]], advice: str = "compare each set by itself.") -> None:
     """Raises UserError, naming what differs and which runs go together, where not all facts are the same."""
     sets: dict[tuple[str, ...], list[str]] = {}
     names = list(dict.fromkeys(key for its in facts.values() for key in its))
@@ -95,7 +146,7 @@ def _check(facts: Mapping[str, Mapping[str, str]]) -> None:
     told = "; ".join(f"{', '.join(runs)} ({', '.join(values)})" for values, runs in sets.items())
     raise UserError(
         f"These runs cannot be ranked together, for their {_and(differ)} differ{'s' * (len(differ) == 1)}: {told}; "
-        "compare each set by itself."
+        f"{advice}"
     )
 
 
