@@ -550,7 +550,7 @@ def cli_fit(method: Any, rows: data.Data, folder: Path) -> None:
     from logpx.train.state import write_json
 
     made = Folder.create(folder)
-    settings = {"precision": "float32"}
+    settings = {"precision": "float32", "seed": 0}
     about = {"recipe": "vae", "options": method.options, "data": rows.describe(), "training": {}, "settings": settings}
     write_json(made.info, about)
     made.save_weights(method.model.state_dict(), 1)
