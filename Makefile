@@ -1,4 +1,4 @@
-# make demo   set-up, then a 2-D VAE on MNIST and its report        make test   set-up, then the whole suite
+# make demo   set-up, then a 2-D VAE on MNIST, its report and explorer        make test   set-up, then the whole suite
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,8 +8,9 @@ DEMO := runs/demo
 install: $(VENV)/.core
 
 demo: $(VENV)/.core
-	$(BIN)/logpx train vae mnist --latent 2 --hidden 400,200 --epochs 15 --learning-rate 2e-3 --schedule cosine --out runs/demo --force
-	@echo "Open $(DEMO)/report.html in a browser."
+	$(BIN)/logpx train vae mnist --latent 2 --hidden 400,200 --epochs 15 --learning-rate 2e-3 --schedule cosine --out $(DEMO) --force
+	$(BIN)/logpx explore $(DEMO) --no-open
+	@echo "Open $(DEMO)/report.html and $(DEMO)/explorer.html in a browser."
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -n 2
