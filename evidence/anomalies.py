@@ -130,8 +130,8 @@ def anomalies(work: Path, seeds: list[int], threads: int | None) -> None:
         "fifth of the rows held out, which are also the reference of typicality; L_100, regret by 100 steps. PCA with 8 "
         "components; IsolationForest and IterativeImputer (5 rounds) as they stand. Settings were chosen by held-out log p(x) "
         "among five, without outliers",
-        "unit": "nats for what more draws add; ROC AUC and average precision (chance 0.5 and 0.17; 0.06 in the second setting); standard deviations of the "
-        "columns for imputed cells of the benign rows to judge",
+        "unit": "nats for what more draws add; ROC AUC and average precision (chance 0.5 and 0.17; 0.06 in the second "
+        "setting); standard deviations of the columns for imputed cells of the benign rows to judge",
         "found": _over(runs),
         "paper": None,
     }

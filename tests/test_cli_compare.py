@@ -20,7 +20,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savetxt(place / f"{name}.csv", random.randn(60, 4), delimiter=",", header="a,b,c,d", comments="")
     made = {"all/vae-0": "vae real.csv --seed 0", "all/vae-1": "vae real.csv --seed 1", "all/iwae": "iwae real.csv"}
     for out, what in (
-        made | {"ae": "ae real.csv", "other": "vae other.csv", "split": "vae real.csv --test 0.3"}
+        made
+        | {
+            "ae": "ae real.csv",
+            "other": "vae other.csv",
+            "split": "vae real.csv --test 0.3",
+            "held": "vae real.csv --held-out 0.3",
+        }
     ).items():
         recipe, file, *more = what.split()
         line = f"train {recipe} {place / file} --latent 2 {TINY} --out {place / out} {' '.join(more)}"
@@ -70,6 +76,12 @@ def test_a_limit_and_a_split(capsys: pytest.CaptureFixture) -> None:
     one = found["runs"][0]
     assert run(f"evaluate {one['name']} --samples 5 --split held_out --limit 4 --json") == 0
     assert one["evidence"] == json.loads(capsys.readouterr().out)["value"]
+
+
+def test_other_shares_are_ranked_where_the_test_rows_are_the_same(capsys: pytest.CaptureFixture) -> None:
+    assert run("compare all/iwae held --samples 5 --json") == 0
+    assert len(json.loads(capsys.readouterr().out)["lines"]) == 2
+    assert "and train rows differ" in refused("compare all/iwae held --split train --out other.html", capsys)
 
 
 def test_what_has_not_ended_is_said_and_what_stopped_is_left_out(runs: Path, capsys: pytest.CaptureFixture) -> None:

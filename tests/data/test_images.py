@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -226,6 +227,15 @@ def test_folder_refusals(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
         load(tmp_path)
+
+
+def test_a_class_s_folder_may_be_no_utf_8(tmp_path: Path) -> None:
+    home, odd = tmp_path / os.fsdecode(b"all\xff"), os.fsdecode(b"a\xff")
+    for i in range(8):
+        save(home / (odd if i % 2 else "b") / f"{i}.png", np.full((4, 5), i, np.uint8))
+    data = load(home)
+    assert data.name == r"all\xff"
+    assert data.classes == (r"a\xff", "b")
 
 
 def test_folders_say_what_images_are_for_and_what_they_show(tmp_path):

@@ -82,15 +82,13 @@ def test_a_page_is_left_that_shows_them_beside_each_other(compared: dict[str, An
 
 def test_the_docs_cite_what_was_measured_at_full_size() -> None:
     """Every figure of the row in docs/compare.md is the one in evidence/."""
-    text = (ROOT / "docs" / "compare.md").read_text(encoding="utf-8")
+    text = " ".join((ROOT / "docs" / "compare.md").read_text(encoding="utf-8").split())
     for name, its in json.loads((ROOT / "evidence" / "iwae.json").read_text())["L_5000"].items():
         units, minutes = (its["active units"][0], its["active units of the paper"]), its["minutes"][0]
         row = f"| {name} | {its['mean']:.2f} | {its['paper']:.2f} | {units[0]} | {units[1]} | {minutes:.0f} |"
         assert row in text
-    vamp = json.loads((ROOT / "evidence" / "vamp_vae.json").read_text())
-    gain, paper = vamp["VampPrior minus N(0, I), pair by pair"], vamp["paper"]
+    gain = json.loads((ROOT / "evidence" / "vamp_vae.json").read_text())["VampPrior minus N(0, I), pair by pair"]
     assert f"gains {gain['mean']:.2f} +- {gain['standard_error']:.2f} nats over N(0, I) ({gain['n']} seeds" in text
-    assert f"the paper {paper['VampPrior'] - paper['N(0, I)']:.2f}." in text
 
 
 def test_a_run_under_another_protocol_is_not_ranked_with_them(place: Path, capsys: pytest.CaptureFixture) -> None:

@@ -19,7 +19,7 @@ from logpx.networks import Sizes
 from logpx.train import Method, Run, fit
 from logpx.train.alike import structure
 from logpx.train.comparison import Comparison, compare
-from logpx.train.rankable import check_data, check_rows, digest, limited
+from logpx.train.rankable import check_data, check_division, check_rows, digest, limited
 
 X = (torch.randn(90, 4, generator=torch.Generator().manual_seed(8)) @ torch.diag(torch.arange(1.0, 5))).numpy()
 
@@ -328,6 +328,19 @@ def test_other_shares_are_ranked_where_the_rows_are_seen_to_be_the_test_rows_of_
         assert len(compare(runs, rows, data=[one, other], **how).lines) == 2
     with pytest.raises(UserError, match="train rows differ"):
         compare(runs, one.train, data=[one, other], **how)
+
+
+def test_divisions_are_told_by_their_fingerprints(runs: dict[str, Run]) -> None:
+    """Of one array divided by two others of as many rows each; and one division that was asked for in other words."""
+    one = runs["vae-0"].info["data"]
+    rows = data().test
+    check_division({"a": one, "b": one | {"held_out": 0.1}}, rows)
+    with pytest.raises(UserError, match=r"their division differs: a \(\w{8}\); b \(ffffffff\); test rows of one may"):
+        check_division({"a": one, "b": one | {"division": "f" * 64}}, rows)
+    old = {key: value for key, value in one.items() if key != "division"}
+    check_division({"a": one, "b": old}, rows)
+    with pytest.raises(UserError, match="their setting held_out differs"):
+        check_division({"a": one, "b": old | {"held_out": 0.1}}, rows)
 
 
 def test_limited_rows_are_drawn_once_as_an_evaluation_draws_them() -> None:

@@ -48,7 +48,7 @@ def write(
     with at_rest(run.model, seed):
         known = payload(s, rows, samples)
         html = page(known, decoder_bytes(s))
-    write_atomically(path, lambda beside: beside.write_bytes(html.encode()) and None)
+    write_atomically(path, lambda beside: beside.write_bytes(html.encode("utf-8", "backslashreplace")) and None)
     return path, known
 
 

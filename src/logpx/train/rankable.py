@@ -27,7 +27,19 @@ OF_DATA = {
     "conditions": "condition",
 }
 #: of a run's account of its data, what only tells how they are called and how they are divided
-ASIDE = {*OF_DATA, "name", "source", "note", "label", "classes", "by_label", "categories", "counts", "context"}
+ASIDE = {
+    *OF_DATA,
+    "name",
+    "source",
+    "note",
+    "label",
+    "classes",
+    "by_label",
+    "categories",
+    "counts",
+    "context",
+    "division",
+}
 
 
 def check_data(abouts: Mapping[str, Facts]) -> None:
@@ -44,13 +56,20 @@ def check_measures(models: Mapping[str, VAE]) -> None:
 def check_division(abouts: Mapping[str, Facts], rows: Points, data: Mapping[str, Data] | None = None) -> None:
     """Raises UserError where rows that judge one run may have trained another.
 
-    data   of each run: the rows are then the same split of each, whatever the settings; without them all settings that divide
-           rows must be the same.
+    data   of each run: the rows are then the same split of each, whatever the settings; without them the fingerprints of the
+           divisions must be the same, or, of runs that keep none, all settings that divide rows.
     """
     if data is not None:
         return check_rows(data, _split_of(next(iter(data.values())), rows), count(rows))
+    prints = {name: str(about.get("division"))[:8] for name, about in abouts.items()}
+    kept = all(about.get("division") for about in abouts.values())
+    if kept and len(set(prints.values())) < 2:
+        return None
+    facts = {name: _division(about) for name, about in abouts.items()}
+    if kept and all(its == next(iter(facts.values())) for its in facts.values()):  # divided by arrays, say
+        facts = {name: {"division": its} for name, its in prints.items()}
     return _check(
-        {name: _division(about) for name, about in abouts.items()},
+        facts,
         "test rows of one may have trained another, so compare each set by itself, or hand over the data of each run (data=) "
         "to have it seen that these rows are test rows of all.",
     )
