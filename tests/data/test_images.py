@@ -2,6 +2,9 @@
 
 import gzip
 import hashlib
+import io
+import json
+import os
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -263,3 +266,19 @@ def test_trains_may_be_a_class_beside_cars(tmp_path):
         (tmp_path / place).mkdir(exist_ok=True)
         Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / place / f"{i}.png")
     assert load(tmp_path).classes == ("bus", "car", "train")
+
+
+def test_a_folder_s_name_may_be_no_utf_8(tmp_path: Path) -> None:
+    """Its bytes are written out: what is printed, drawn and kept of a class is text, and the same in new rows."""
+    folder = tmp_path / os.fsdecode(b"p\xe9s")
+    for name in (b"\xff\xfe", b"cats"):
+        for i in range(4):
+            place = folder / os.fsdecode(name) / f"{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((2, 2), i, np.uint8)).save(file := io.BytesIO(), "PNG")
+            place.write_bytes(file.getvalue())
+    data = load(folder, held_out=0.25, test=0)
+    assert data.classes == (r"\xff\xfe", "cats")
+    assert data.name == r"p\xe9s"
+    json.dumps(data.describe(), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    assert load(data.source).checksum == data.checksum
