@@ -153,6 +153,26 @@ def test_a_folder_that_cannot_be_moved_leaves_nothing_beside_it(table, tmp_path,
     assert list(tmp_path.iterdir()) == [place]
 
 
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_what_was_standardised_is_written_in_the_units_of_the_file(format, tmp_path):
+    """Rows go in and means come out as they lie in the file, wherever its columns lie and however they are spread."""
+    x = np.random.RandomState(0).standard_normal((60, 3)) * [1e-3, 1.0, 5e4] + [0.0, -7.0, 1e6]
+    data = from_array(x, name="X", standardise=True)
+    run = fit(RECIPES["vae"].build(data, latent=2, hidden=(4,)), data, epochs=1, show=False)
+    about = write(run, data, to=tmp_path / "out", format=format, parts=["encoder", "decoder"])
+    assert max(max(part["differs"].values()) for part in about["parts"].values()) <= check.TOLERANCE
+    rows = data.test.x()
+    if format == "onnx":
+        z = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx").run(["z"], {"x": rows.numpy()})[0]
+        mean = onnxruntime.InferenceSession(tmp_path / "out" / "decoder.onnx").run(["x"], {"z": z})[0]
+    else:
+        z = torch.export.load(tmp_path / "out" / "encoder.pt2").module()(rows)[0].detach()
+        mean = torch.export.load(tmp_path / "out" / "decoder.pt2").module()(z).detach().numpy()
+    with torch.no_grad():
+        np.testing.assert_allclose(mean, run.model.eval().decode(torch.as_tensor(z)).mean, rtol=1e-4)
+    assert (np.abs(mean.mean(0) - x.mean(0)) < 2 * x.std(0)).all()  # one without its scale is off by 7 and by 20 deviations
+
+
 def test_names_of_the_data_mark_nothing_up_on_the_card(tmp_path):
     """What the renderer of GitHub's Markdown would make of a heading, a link, a tag in a column, a category, a file's name."""
     bad = "a\n\n## Injected heading\n\n[x](javascript:1)"
