@@ -170,7 +170,9 @@ def test_what_was_standardised_is_written_in_the_units_of_the_file(format, tmp_p
         mean = torch.export.load(tmp_path / "out" / "decoder.pt2").module()(z).detach().numpy()
     with torch.no_grad():
         np.testing.assert_allclose(mean, run.model.eval().decode(torch.as_tensor(z)).mean, rtol=1e-4)
-    assert (np.abs(mean.mean(0) - x.mean(0)) < 2 * x.std(0)).all()  # one without its scale is off by 7 and by 20 deviations
+    assert (
+        np.abs(mean.mean(0) - x.mean(0)) < 2 * x.std(0)
+    ).all()  # one without its scale is off by 7 and by 20 deviations
 
 
 def test_names_of_the_data_mark_nothing_up_on_the_card(tmp_path):
