@@ -180,7 +180,7 @@ def folder(path: Path) -> Stored:
     said, labels = by_folders([p.relative_to(path) for p in paths])
     named = None if None in labels else np.array(labels)
     split = None if said is None else np.array(said)
-    return Stored(name=spelled(Path(path.name)), source=str(path), x=x, labels=named, levels=256, split=split)
+    return Stored(name=path.name, source=str(path), x=x, labels=named, levels=256, split=split)
 
 
 def by_folders(inside: Sequence[Path]) -> tuple[list[str] | None, list[str | None]]:
