@@ -130,6 +130,9 @@ def test_links_are_followed_and_the_folder_one_is_in_stays(table, tmp_path, monk
     write(run, data, to=tmp_path / "link", format="torch", parts=["decoder"])
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "there" / "decoder.pt2").is_file()
+    (tmp_path / "there" / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match="is no export"):
+        check_place(tmp_path / "there" / "loop", force=True)
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(UserError, match="the folder that you are in"):
         write(run, data, to=".", force=True)

@@ -76,7 +76,7 @@ def check_place(place: Path, *, force: bool) -> Path:
     real = Path(os.path.realpath(place))
     if real == Path.cwd():
         raise UserError(f"{real} is the folder that you are in, which cannot be replaced: choose another (--out).")
-    if not real.exists() or (real.is_dir() and not any(real.iterdir())):
+    if not os.path.lexists(real) or (real.is_dir() and not any(real.iterdir())):
         return real
     ours = _files_of(real)
     if not ours:
