@@ -1,6 +1,7 @@
 """`logpx export` as a user types it."""
 
 import json
+import os
 
 import numpy as np
 import onnxruntime
@@ -45,3 +46,14 @@ def test_what_was_written_and_left_out_is_said_in_lines(folder, capsys):
     assert "--force" in error
     assert "no part 'prior'" in refused(f"export {folder} --parts prior --samples 2 --force", capsys)
     assert (folder / "export" / "decoder.pt2").exists()
+
+
+def test_data_in_a_file_whose_name_is_no_utf_8(tmp_path, capsys):
+    """Trained, reported and exported like any: the bytes are spelled out."""
+    place = tmp_path / os.fsdecode(b"\xff.npy")
+    with place.open("wb") as file:
+        np.save(file, np.random.RandomState(0).standard_normal((40, 3)))
+    assert run(f"train vae {place} --latent 1 --hidden 4 --epochs 1 --quiet --out {tmp_path}/run") == 0
+    assert r"\xff.npy" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert run(f"export {tmp_path}/run --format torch --parts decoder --samples 2") == 0
+    assert r"on \\xff.npy" in (tmp_path / "run" / "export" / "MODEL_CARD.md").read_text(encoding="utf-8")

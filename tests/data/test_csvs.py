@@ -99,3 +99,12 @@ def test_cells_are_as_they_are_written(tmp_path: Path) -> None:
     assert bare is not None
     assert bare.filled({"column 1": {1: "4"}}).lines() == [("1", "2"), ("3", "4")]
     assert cells_of("mnist") is None
+
+
+def test_a_line_ends_where_the_format_ends_it_and_nowhere_else(tmp_path: Path) -> None:
+    """str.splitlines ends a line at U+2028, U+0085 and others too, which are characters of a name like any."""
+    x = numbers()
+    for i, (name, ends) in enumerate((("a\u2028b", "\n"), ("a\x85b", "\r\n"), ("a\x0bb", "\r"))):
+        path = tmp_path / f"{i}.csv"
+        path.write_bytes(ends.join([f"{name},y", *(f"{v},{v}" for v in x)]).encode() + ends.encode())
+        assert load(path).columns == (name, "y")

@@ -1,19 +1,23 @@
 """The folder of an export: its files, its card, what it refuses, and that a file that says something else is not kept."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import torch
+from markdown_it import MarkdownIt
 
 from logpx import data as sources
 from logpx.data import Data, from_array
 from logpx.errors import UserError
 from logpx.evaluate import evidence_alone
-from logpx.export import check, write
+from logpx.export import check, check_place, write
 from logpx.recipes import RECIPES
 from logpx.train import Run, fit
 
@@ -86,14 +90,116 @@ def test_an_export_is_replaced_only_when_asked_and_nothing_else_ever(exported, t
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
     with pytest.raises(UserError, match="--force"):
         write(run, data)
-    (tmp_path / "mine.txt").write_text("mine")
-    for says in ("no export", "'mine.txt' besides an export"):
-        with pytest.raises(UserError, match=says):
-            write(run, data, to=tmp_path, force=True)
-        (tmp_path / "export.json").write_text("{}")
-    (tmp_path / "export.json").unlink()
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="no export"):
+        write(run, data, to=tmp_path, force=True)
+    shutil.copytree(exported, tmp_path, dirs_exist_ok=True)
+    with pytest.raises(UserError, match=r"'mine.txt' besides an export"):
+        write(run, data, to=tmp_path, force=True)
+    assert {path.name for path in tmp_path.iterdir()} == {*before, "mine.txt"}
+
+
+@pytest.mark.parametrize("content", ['{"precious": 1}', "{}", "[1]", "7", "nothing", '{"logpx": "0.1", "parts": [2]}'])
+def test_what_is_called_like_an_export_and_is_none_is_kept(content, tmp_path):
+    (tmp_path / "export.json").write_text(content)
+    with pytest.raises(UserError, match="is no export"):
+        check_place(tmp_path, force=True)
+    assert (tmp_path / "export.json").read_text() == content
+
+
+def test_what_an_export_has_not_written_is_not_its(exported, tmp_path):
+    place = tmp_path / "export"
+    shutil.copytree(exported, place)
+    assert check_place(place, force=True) == place
+    (place / "MODEL_CARD.md").unlink()
+    (place / "MODEL_CARD.md").mkdir()
+    with pytest.raises(UserError, match=r"'MODEL_CARD.md' besides"):
+        check_place(place, force=True)
+    (place / "MODEL_CARD.md").rmdir()
+    (place / "decoder.onnx").write_bytes(b"another's")
+    with pytest.raises(UserError, match=r"'decoder.onnx' besides"):
+        check_place(place, force=True)
+
+
+def test_links_are_followed_and_the_folder_one_is_in_stays(table, tmp_path, monkeypatch):
+    run, data = table
+    for name in ("there", "here"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("there")
+    write(run, data, to=tmp_path / "link", format="torch", parts=["decoder"])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there" / "decoder.pt2").is_file()
+    (tmp_path / "there" / "loop").symlink_to("loop")
+    with pytest.raises(UserError, match="is no export"):
+        check_place(tmp_path / "there" / "loop", force=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(UserError, match="the folder that you are in"):
+        write(run, data, to=".", force=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "link", "there"]
+
+
+def test_a_folder_that_cannot_be_moved_leaves_nothing_beside_it(table, tmp_path, monkeypatch):
+    run, data = table
+    place = tmp_path / "place"
+    place.mkdir()
+    moved = Path.replace
+
+    def busy(path: Path, to: Path) -> Path:
+        if path == place:
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        return moved(path, to)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    with pytest.raises(OSError, match="busy"):
+        write(run, data, to=place, format="torch", parts=["decoder"])
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_what_was_standardised_is_written_in_the_units_of_the_file(format, tmp_path):
+    """Rows go in and means come out as they lie in the file, wherever its columns lie and however they are spread."""
+    x = np.random.RandomState(0).standard_normal((60, 3)) * [1e-3, 1.0, 5e4] + [0.0, -7.0, 1e6]
+    data = from_array(x, name="X", standardise=True)
+    run = fit(RECIPES["vae"].build(data, latent=2, hidden=(4,)), data, epochs=1, show=False)
+    about = write(run, data, to=tmp_path / "out", format=format, parts=["encoder", "decoder"])
+    assert max(max(part["differs"].values()) for part in about["parts"].values()) <= check.TOLERANCE
+    rows = data.test.x()
+    if format == "onnx":
+        z = onnxruntime.InferenceSession(tmp_path / "out" / "encoder.onnx").run(["z"], {"x": rows.numpy()})[0]
+        mean = onnxruntime.InferenceSession(tmp_path / "out" / "decoder.onnx").run(["x"], {"z": z})[0]
+    else:
+        z = torch.export.load(tmp_path / "out" / "encoder.pt2").module()(rows)[0].detach()
+        mean = torch.export.load(tmp_path / "out" / "decoder.pt2").module()(z).detach().numpy()
+    with torch.no_grad():
+        np.testing.assert_allclose(mean, run.model.eval().decode(torch.as_tensor(z)).mean, rtol=1e-4)
+    assert (
+        np.abs(mean.mean(0) - x.mean(0)) < 2 * x.std(0)
+    ).all()  # one without its scale is off by 7 and by 20 deviations
+
+
+def test_names_of_the_data_mark_nothing_up_on_the_card(tmp_path):
+    """What the renderer of GitHub's Markdown would make of a heading, a link, a tag in a column, a category, a file's name."""
+    bad = "a\n\n## Injected heading\n\n[x](javascript:1)"
+    table = pd.DataFrame({bad: [0.5, 1.5] * 20, "c`d": ["<script>", "*e*"] * 20, "snake_case": [0, 1] * 20})
+    folder = tmp_path / "it's" / "<script>"
+    folder.mkdir(parents=True)
+    table.to_parquet(folder / "da'ta <b> [y](z).parquet")
+    data = sources.load(str(folder / "da'ta <b> [y](z).parquet"))
+    run = fit(RECIPES["vae"].build(data, latent=2, hidden=(4,)), data, epochs=1, show=False, out=tmp_path / "run")
+    run.info["warning"] = "of <i>\n# x"
+    write(run, data, format="torch", parts=["decoder"], evidence=f"of {bad}", finding=f"of {bad}")
+    text = (run.folder / "export" / "MODEL_CARD.md").read_text()
+    shown = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text)
+    for tag in ("<script", "<b>", "<i>", "<em>", "<a "):
+        assert tag not in shown, tag
+    assert [line for line in text.splitlines() if "Injected" in line and line.startswith("#")] == []
+    assert "<h2>Injected" not in shown
+    assert "one of *e*, &lt;script&gt;" in shown
+    assert "<code>c`d</code>" in shown
+    assert "<code>snake_case</code>" in shown
+    assert str(tmp_path) not in text
+    assert "logpx train vae" in text
 
 
 def test_torch_programs_are_loaded_without_unpickling(table, tmp_path, monkeypatch):

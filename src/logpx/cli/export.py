@@ -71,4 +71,4 @@ def _finding(run: "Run", data: "Data") -> str:
         found = findings(examine(run, data, rows=EXAMINED, refined=REFINED))
     except UserError as why:
         return f"not examined ({why})"
-    return next((f"{f.name}. {f.says}" for f in found if f.sick), "healthy, as `logpx doctor` sees it")
+    return next((f"{f.name}. {f.says}" for f in found if f.sick), "healthy, as logpx doctor sees it")

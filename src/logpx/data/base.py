@@ -211,6 +211,10 @@ class Stored:
     factor_columns: tuple[Column, ...] = ()
     given: "Stored | None" = None  # a table of conditions beside the rows
 
+    def __post_init__(self) -> None:
+        """A file's name in bytes that are no UTF-8 has them spelled out, as \\xff: it is printed, drawn and kept."""
+        self.name = self.name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Of the columns of a table, given or made up."""

@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ def first_line(path: Path) -> tuple[list[str], str]:
         text = "\0"
     if "\0" in text:
         raise UserError(f"{path} is not text in UTF-8, whatever its name says; check the file.")
-    line = next(iter(text.splitlines()), "")
+    line = re.split(r"\r\n?|\n", text, maxsplit=1)[0]  # splitlines would part a cell at U+2028 too
     if not line.strip():
         raise UserError(f"{path} is empty or begins with an empty line; its first line must be names or numbers.")
     parted = ";" in line and all(map(is_decimal_comma, line.split(";")))

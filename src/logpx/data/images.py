@@ -180,11 +180,11 @@ def folder(path: Path) -> Stored:
     said, labels = by_folders([p.relative_to(path) for p in paths])
     named = None if None in labels else np.array(labels)
     split = None if said is None else np.array(said)
-    return Stored(name=spelled(Path(path.name)), source=str(path), x=x, labels=named, levels=256, split=split)
+    return Stored(name=path.name, source=str(path), x=x, labels=named, levels=256, split=split)
 
 
 def by_folders(inside: Sequence[Path]) -> tuple[list[str] | None, list[str | None]]:
-    """(what each image is for, None where the outermost folders do not say so; its class), from their paths in the folder.
+    """(what each image is for, None where the outermost folders do not say so; its class, `spelled`), from their paths in it.
 
     Raises:
         UserError: train and another of the three lie there, and an image is in none of them.

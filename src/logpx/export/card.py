@@ -1,7 +1,7 @@
 """The model card of an export (floor 7): what was trained on what, how well, how to run it, and what the numbers are not."""
 
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from logpx.data import Data
@@ -28,7 +28,7 @@ def card(run: Run, data: Data, about: Mapping[str, Any], evidence: str | None, f
 
 def _title(run: Run, data: Data) -> Iterator[str]:
     row = RECIPES.get(run.info.get("recipe") or "")
-    yield f"# {row.title if row else 'A model of hand-made parts'} on {data.name}"
+    yield f"# {row.title if row else 'A model of hand-made parts'} on {_words(data.name)}"
     yield ""
     yield f"Recipe `{row.name}` of logpx: {row.reference}." if row else "Built from parts, without a recipe of logpx."
 
@@ -45,9 +45,9 @@ def _files(about: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     says = {name: out["says"] for part in about["parts"].values() for name, out in part["outputs"].items()}
     yield from (f"- `{name}`: {words}" for name, words in says.items())
-    yield from (f"- No {name}: {reason}" for name, reason in about["left_out"].items())
+    yield from (f"- No {name}: {_words(reason)}" for name, reason in about["left_out"].items())
     for name, part in about["parts"].items():
-        yield from (f"- No `{output}` of the {name}: {reason}." for output, reason in part["lacks"].items())
+        yield from (f"- No `{output}` of the {name}: {_words(reason)}." for output, reason in part["lacks"].items())
     yield ""
     yield "A difference is in units of the largest number that stands there in these rows, or of 1; 0.0001 is tolerated."
     yield "The same as JSON, with every column: `export.json`, and in each ONNX file under the metadata key `logpx`."
@@ -63,8 +63,8 @@ def _data(data: Data, rows: Mapping[str, Any]) -> Iterator[str]:
     )
     yield "## Data"
     yield ""
-    yield f"- {data.name}: {counts} rows of shape {tuple(rows['shape'])}, {rows['kind']}"
-    yield f"- protocol {data.protocol}. {data.note}"
+    yield f"- data set {_words(data.name)}: {counts} rows of shape {tuple(rows['shape'])}, {rows['kind']}"
+    yield f"- protocol {_words(data.protocol)}. {_words(data.note)}"
     yield f"- sha256 `{data.checksum}`"
     yield f"- an element of x: {rows['says']}"
     for title, key in (("columns, in this order", "columns"), ("context, in this order", "context")):
@@ -76,18 +76,17 @@ def _data(data: Data, rows: Mapping[str, Any]) -> Iterator[str]:
 
 def _column(column: Mapping[str, Any]) -> str:
     named = column.get("categories")
-    inside = column["kind"] if not named else "one of " + ", ".join(named[:12]) + (", ..." if len(named) > 12 else "")
+    some = ", ".join([*map(_words, (named or ())[:12]), *(["..."] if len(named or ()) > 12 else [])])
+    inside = f"one of {some}" if named else column["kind"]
     scaled = f", (value - {column['mean']:.6g}) / {column['scale']:.6g}" if "mean" in column else ""
-    return f"`{column['name']}` ({inside}{scaled})"
+    return f"{_code(column['name'])} ({inside}{scaled})"
 
 
 def _training(run: Run) -> Iterator[str]:
     yield "## Training"
     yield ""
-    line = command(run.info)
-    source = str(run.info["data"].get("source", ""))
-    if line:
-        yield f"- `{line.replace(source, Path(source).name)}`"
+    if line := command(run.info, bare=True):
+        yield f"- {_code(line)}"
     yield "- options: " + _settings(run.info.get("options"))
     yield "- training: " + _settings(run.info.get("training"))
     if run.best_epoch:
@@ -97,16 +96,16 @@ def _training(run: Run) -> Iterator[str]:
 
 
 def _settings(values: Mapping[str, Any] | None) -> str:
-    return ", ".join(f"{name} {value}" for name, value in (values or {}).items() if value is not None) or "none"
+    return ", ".join(f"{name} {_words(value)}" for name, value in (values or {}).items() if value is not None) or "none"
 
 
 def _evidence(run: Run, evidence: str | None, finding: str | None) -> Iterator[str]:
     yield "## Evidence"
     yield ""
-    yield f"- {evidence}" if evidence else "- not estimated: `logpx evaluate` does that, with an error bar"
+    yield f"- {_words(evidence)}" if evidence else "- not estimated: `logpx evaluate` does that, with an error bar"
     if warning := run.info.get("warning"):
-        yield f"- {warning}"
-    yield f"- latent space: {finding}" if finding else "- latent space: not examined, see `logpx doctor`"
+        yield f"- {_words(warning)}"
+    yield f"- latent space: {_words(finding)}" if finding else "- latent space: not examined, see `logpx doctor`"
 
 
 def _use(about: Mapping[str, Any]) -> Iterator[str]:
@@ -150,7 +149,8 @@ def _limits(run: Run, data: Data, about: Mapping[str, Any]) -> Iterator[str]:
     elif "density" in measure:
         yield "- log p(x) is a " + measure + ": it changes with the unit of x and may be positive."
     if measure is not None:
-        yield f"- It is comparable with other models of the same data under the same protocol ({data.protocol}), and no others."
+        same = f"of the same data under the same protocol ({_words(data.protocol)})"
+        yield f"- It is comparable with other models {same}, and no others."
     yield "- A likelihood is no anomaly score by itself: simple rows unlike any of the training may score higher than its own."
     yield "  Compare with scores of rows that are known to be usual."
     if any("l1" in part["outputs"] for part in about["parts"].values()):
@@ -164,3 +164,28 @@ def _licence() -> Iterator[str]:
     yield ""
     yield "Written by logpx (Apache-2.0), which claims nothing in these files: weights and training data keep the terms of"
     yield "those who made them."
+
+
+# --- words that are not the card's own: names, categories, notes -------------------------------------------------------
+
+MARKUP = re.compile(r"[\\`*\[\]#|~$]|(?<!\w)_|_(?!\w)")  # an underscore inside a word marks up nothing
+ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def _words(text: Any) -> str:
+    """Text that stands in a line of Markdown as it is: no heading, link, tag or line break of its own."""
+    return MARKUP.sub(r"\\\g<0>", _line(text).translate(ENTITIES))
+
+
+def _code(text: Any) -> str:
+    """The text as code in a line: between more backticks than it holds in a row."""
+    line = _line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    room = " " if "`" in line else ""
+    return f"{fence}{room}{line}{room}{fence}"
+
+
+def _line(text: Any) -> str:
+    """In one line; what cannot be printed is spelled, as \\x1b."""
+    line = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

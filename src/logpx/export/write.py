@@ -1,6 +1,7 @@
 """Writing a run's parts into a folder of their own (floor 7): files that were checked, what they are as JSON, a model card."""
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -54,8 +55,7 @@ def write(
     was asked for and cannot be had, where there is none at all, where a file does not say what Python says, and where something
     is in the way.
     """
-    place = _place(run, to)
-    check_place(place, force=force)
+    place = check_place(_place(run, to), force=force)
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
     try:
@@ -64,24 +64,40 @@ def write(
         write_json(beside / INFO, about)
         write_text(beside / CARD, card(run, data, about, evidence, finding))
         beside.chmod(0o755)
+        check_place(place, force=force)  # it took a while: what came meanwhile is nobody's to delete
         _put(beside, place)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return about
 
 
-def check_place(place: Path, *, force: bool) -> None:
-    """Raises UserError where something is that may not be replaced."""
-    if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-        return
-    if not (place / INFO).exists():
+def check_place(place: Path, *, force: bool) -> Path:
+    """The folder that `place` is, links followed. Raises UserError where something is that may not be replaced."""
+    real = Path(os.path.realpath(place))
+    if real == Path.cwd():
+        raise UserError(f"{real} is the folder that you are in, which cannot be replaced: choose another (--out).")
+    if not os.path.lexists(real) or (real.is_dir() and not any(real.iterdir())):
+        return real
+    ours = _files_of(real)
+    if not ours:
         raise UserError(f"{place} exists and is no export, so it is not replaced: choose another folder (--out).")
-    if others := sorted({path.name for path in place.iterdir()} - OURS):
+    if others := sorted(path.name for path in real.iterdir() if path.name not in ours or not path.is_file()):
         raise UserError(
             f"{place} holds {others[0]!r} besides an export, so it is not replaced: choose another (--out)."
         )
     if not force:
         raise UserError(f"{place} exists: replace it (--force) or choose another folder (--out).")
+    return real
+
+
+def _files_of(place: Path) -> set[str]:
+    """The files of the export in a folder, as its export.json has them; none where that is not one of ours."""
+    try:
+        about = json.loads((place / INFO).read_text(encoding="utf-8"))
+        written = {part["file"] for part in about["parts"].values()} if about["logpx"] else set()
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return set()
+    return OURS & ({INFO, CARD} | written) if written else set()
 
 
 def _place(run: Run, to: str | Path | None) -> Path:
@@ -96,7 +112,11 @@ def _put(beside: Path, place: Path) -> None:
         beside.replace(place)
         return
     old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
-    place.replace(old)
+    try:
+        place.replace(old)
+    except OSError:
+        old.rmdir()
+        raise
     try:
         beside.replace(place)
     except OSError:

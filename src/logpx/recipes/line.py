@@ -12,8 +12,11 @@ from logpx.recipes.base import RECIPES, has_own_networks, rebuild
 from logpx.recipes.own import HANDED_OVER
 
 
-def command(info: dict[str, Any]) -> str | None:
-    """The command line that trains the same again; None for parts or data that no command line can name."""
+def command(info: dict[str, Any], *, bare: bool = False) -> str | None:
+    """The command line that trains the same again; None for parts or data that no command line can name.
+
+    bare      files are named without their folders, which say something of the machine.
+    """
     data = info.get("data") or {}
     source = str(data.get("source", ""))
     if info.get("recipe") not in RECIPES or not (source in data_names() or Path(source).is_absolute()):
@@ -21,6 +24,7 @@ def command(info: dict[str, Any]) -> str | None:
     if info["options"].get("network") == HANDED_OVER:
         return None
     protocol = data.get("protocol", "as-is")
+    source = Path(source).name if bare else source
     words = ["logpx", "train", info["recipe"], source if protocol == "as-is" else f"{source}:{protocol}"]
     kept = {name: data.get(name) for name in ("held_out", "test", "label")}
     kept |= _asked(data)

@@ -79,7 +79,7 @@ def write(
     figures.mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         _write(figures / picture.file, picture.as_bytes())
-    _write(page_path, html.encode("utf-8", "backslashreplace"))
+    _write(page_path, html.encode("utf-8", "backslashreplace"))  # its command line may name a file in other bytes
     return page_path
 
 
