@@ -199,9 +199,9 @@ class Explorer {
     this.map.marks.z = this.z;
     this.map.look(view);
     const { rows } = about;
-    const all = rows.n < rows.of ? `the first ${rows.n.toLocaleString("en")} of ${rows.of.toLocaleString("en")}` : rows.n.toLocaleString("en");
+    const first = rows.n < rows.of ? `the first ${rows.n.toLocaleString("en")} of ` : "";
     const dashed = this.map.standard && view.j !== null ? " Dashed: one, two and three standard deviations of the prior." : "";
-    $("map-note").textContent = `Points: ${rows.centres} of ${all} ${rows.name}. ${chosen.note}${dashed}`;
+    $("map-note").textContent = `Points: ${rows.centres} of ${first}${counted(rows.of, rows.name)}. ${chosen.note}${dashed}`;
   }
 
   hover(row, at) {

@@ -42,10 +42,17 @@ class Strip {
   }
 }
 
+/** What a direction is used for, in words. */
+function useOf({ by }, { used }) {
+  const name = by === "KL" ? "KL" : "spread";
+  return used === null ? `${name} not known` : `${name} ${pretty(used)}${by === "KL" ? " nats" : ""}`;
+}
+
 /** KL of each direction as bars, and one sentence on who is at work. */
 function usePanel(place, sentence, latent, order) {
   const { dims, by } = latent;
   const active = dims.filter((d) => d.active).length;
+  const known = dims.every((d) => d.active !== null);
   const what =
     by === "KL"
       ? "the KL from the prior that each direction pays, in nats per data point"
@@ -56,15 +63,18 @@ function usePanel(place, sentence, latent, order) {
       : active === dims.length
         ? ""
         : "; hollow ones are not (they vary by less than 0.01 over the rows)";
-  sentence.replaceChildren(element("strong", {}, `${active} of ${dims.length} directions active`), `${verdict}. The bars are ${what}.`);
+  const claim = known
+    ? [element("strong", {}, `${active} of ${dims.length} directions active`), verdict]
+    : [`How many of ${counted(dims.length, "directions")} are active is `, element("strong", {}, "not known"), ` from ${counted(latent.rows, "rows")}`];
+  sentence.replaceChildren(...claim, `. The bars are ${what}.`);
   const most = Math.max(...dims.map((d) => d.used), 1e-9);
   const shown = order.slice(0, 60);
   place.style.setProperty("--n", shown.length);
   place.replaceChildren(
     ...shown.map((i) => {
-      const bar = element("i", { class: dims[i].active ? "" : "off" });
+      const bar = element("i", { class: dims[i].active === false ? "off" : "" });
       bar.style.setProperty("--share", dims[i].used / most);
-      const words = `${dims[i].name}: ${pretty(dims[i].used)}${by === "KL" ? " nats" : ""}${dims[i].active ? "" : ", not active"}`;
+      const words = `${dims[i].name}: ${useOf(latent, dims[i])}${dims[i].active === false ? ", not active" : ""}`;
       return element("li", { title: words }, bar, element("span", { ariaHidden: "true" }, dims[i].name), element("span", { class: "heard" }, words));
     }),
   );
@@ -76,7 +86,7 @@ class Sliders {
     Object.assign(this, { space, latent, order, show, asked, flat: space.flat });
     this.lines = order.map((i) => this.line(i));
     const byDirection = new Map(order.map((i, at) => [i, this.lines[at]]));
-    const live = order.filter((i) => latent.dims[i].active);
+    const live = order.filter((i) => latent.dims[i].active !== false);
     const fold = (name, which) => {
       if (!which.length) return;
       const details = element("details", {}, element("summary", {}, `${name} (${which.length})`));
@@ -86,7 +96,7 @@ class Sliders {
     };
     place.append(...live.slice(0, LISTED).map((i) => byDirection.get(i).node));
     fold("More", live.slice(LISTED));
-    fold("Collapsed", order.filter((i) => !latent.dims[i].active));
+    fold("Collapsed", order.filter((i) => latent.dims[i].active === false));
   }
 
   line(i) {
@@ -97,25 +107,21 @@ class Sliders {
       min: String(d.low),
       max: String(d.high),
       step: "any",
-      "aria-label": `${d.name}, ${this.use(d)}`,
+      "aria-label": `${d.name}, ${useOf(this.latent, d)}`,
     });
     input.dataset.direction = String(i);
     input.addEventListener("input", () => this.asked.slide(i, Number(input.value)));
     input.addEventListener("keydown", (event) => this.key(event, i, input, d));
     input.addEventListener("dblclick", () => this.asked.slide(i, clamp(0, d.low, d.high)));
-    const use = element("span", { class: "use" }, element("i"), element("span", {}, this.use(d)));
+    const use = element("span", { class: "use" }, element("i"), element("span", {}, useOf(this.latent, d)));
     const most = Math.max(...this.latent.dims.map((other) => other.used), 1e-9);
     use.firstChild.style.width = `${Math.max(2, (100 * d.used) / most)}%`;
     const head = element("div", { class: "head" }, element("b", {}, d.name), value, use);
     const body = element("div", { class: "body" }, input);
     const strip = this.show.hasTiles ? new Strip(CELLS, (k) => this.asked.jump(this.stops(i)[k])) : null;
     if (strip) body.append(strip.canvas);
-    const node = element("div", { class: d.active ? "direction" : "direction off" }, head, body);
+    const node = element("div", { class: d.active === false ? "direction off" : "direction" }, head, body);
     return { i, node, input, value, strip };
-  }
-
-  use(d) {
-    return this.latent.by === "KL" ? `KL ${pretty(d.used)} nats` : `spread ${pretty(d.used)}`;
   }
 
   /** Arrow keys move a hundredth of the range: of a step "any" browsers make too much. */

@@ -17,7 +17,7 @@ if (about.evidence) {
   big.append(fixed(value, digits));
   if (error > 0) big.append(" ", element("span", {}, `± ${fixed(error, digits)}`));
   const kinds = { exact: "exact", "lower bound": "lower bound on log p(x)", score: "a score, not a log-likelihood" };
-  small.textContent = `nats, ${name === "log p(x)" || name === "score" ? "" : `${name}, `}${kinds[kind] ?? kind}, over ${about.rows.n.toLocaleString("en")} ${about.rows.name}`;
+  small.textContent = `nats, ${name === "log p(x)" || name === "score" ? "" : `${name}, `}${kinds[kind] ?? kind}, over ${counted(about.rows.n, about.rows.name)}`;
 } else $("evidence").replaceChildren(element("p", { class: "soft" }, "No log p(x): nothing in this model bounds it."));
 usePanel($("use"), $("use-words"), about.latent, explorer.order);
 const curved = !space.flat;
