@@ -119,6 +119,27 @@ def test_the_columns_of_a_table_are_shown_in_their_units(table, table_page):
     assert table_page.said == []
 
 
+def test_a_link_comes_back_to_what_a_conditional_model_was_given(table, table_page, opened):
+    field = table_page.locator("#context input, #context select")
+    before = table_page.evaluate("[explorer.given.values()[0], location.hash]")
+    table_page.evaluate("explorer.given.set([3])")
+    field.dispatch_event("change")
+    settle(table_page)
+    table_page.wait_for_timeout(250)
+    there = table_page.evaluate("[location.hash, explorer.decoder.context, Array.from(picture.decoded.x)]")
+    assert there[0].endswith("&given=3")
+    again = opened(table[1], there[0])
+    settle(again)
+    assert again.evaluate("[location.hash, explorer.decoder.context, Array.from(picture.decoded.x)]") == there
+    again.evaluate("hash => (location.hash = hash)", before[1])
+    again.wait_for_timeout(50)
+    settle(again)
+    assert again.evaluate("explorer.given.values()[0]") == before[0]
+    assert again.said == []
+    table_page.evaluate("values => explorer.given.set(values)", before[:1])
+    field.dispatch_event("change")
+
+
 SPACES = [
     Space(0, 3),
     Space(0, 2, -1.3, "stereographic"),

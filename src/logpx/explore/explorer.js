@@ -53,14 +53,35 @@ class Explorer {
   /** Goes to the code of a row, given what it was given. */
   visit(row) {
     this.given?.of(row);
-    if (this.given) this.decoder.context = this.given.numbers();
+    this.give();
     this.go(this.points[row]);
     this.map.askForTiles();
   }
 
+  /** Tells the decoder, where there is one, what it is given. */
+  give() {
+    if (this.given && this.decoder) this.decoder.context = this.given.numbers();
+  }
+
+  /** Goes to where the address says, or says false where it names no place of this page. */
+  arrive() {
+    const said = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
+    const [z, given] = ["z", "given"].map((name) => said.get(name)?.split(",").map(Number));
+    if (z?.length !== about.latent.dim || !z.every(Number.isFinite)) return false;
+    if (given && this.given?.takes(given)) this.given.set(given);
+    this.z = this.space.onto(z);
+    return true;
+  }
+
+  /** The address that comes back to this place. */
+  get address() {
+    const given = this.given ? `&given=${this.given.values().join(",")}` : "";
+    return `#z=${this.z.map((v) => Number(v.toFixed(4))).join(",")}${given}`;
+  }
+
   /** Decodes all that is seen anew, given something else. */
   regiven() {
-    if (this.given) this.decoder.context = this.given.numbers();
+    this.give();
     this.setEnd("a", this.map.marks.a);
     this.go(this.z);
     this.map.askForTiles();
@@ -88,7 +109,7 @@ class Explorer {
     this.resting = setTimeout(() => {
       this.strips();
       if (this.map.behind && this.dims.length > 2) this.map.askForTiles();
-      history.replaceState(null, "", `#z=${this.z.map((v) => Number(v.toFixed(4))).join(",")}`);
+      history.replaceState(null, "", this.address);
       this.say();
     }, 140);
   }

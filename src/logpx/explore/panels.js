@@ -274,14 +274,29 @@ class Given {
     });
   }
 
+  /** What the fields hold: of a category its number. */
+  values() {
+    return this.fields.map((field) => Number(field.value));
+  }
+
+  set(values) {
+    this.fields.forEach((field, i) => (field.value = String(values[i])));
+  }
+
+  /** Whether the fields can hold these. */
+  takes(values) {
+    const fits = ({ categories }, i) => !categories.length || categories[values[i]] !== undefined;
+    return values.length === this.columns.length && values.every(Number.isFinite) && this.columns.every(fits);
+  }
+
   /** Sets the fields to what a row was given. */
   of(row) {
     const C = this.rows.shape[1];
     let at = row * C;
-    this.columns.forEach(({ categories, mean, scale }, i) => {
-      const own = this.rows.values.slice(at, (at += categories.length || 1));
-      const value = categories.length ? own.indexOf(Math.max(...own)) : Number((mean + scale * own[0]).toPrecision(6));
-      this.fields[i].value = String(value);
+    const own = this.columns.map(({ categories, mean, scale }) => {
+      const numbers = this.rows.values.slice(at, (at += categories.length || 1));
+      return categories.length ? numbers.indexOf(Math.max(...numbers)) : Number((mean + scale * numbers[0]).toPrecision(6));
     });
+    this.set(own);
   }
 }

@@ -41,9 +41,10 @@ $("behind-field").hidden = about.shown.kind !== "image" || explorer.dims.length 
 
 // --- where to begin ---
 
-const asked = /^#z=([-\d.,e+]+)$/.exec(location.hash)?.[1].split(",").map(Number);
-const usable = asked?.length === about.latent.dim && asked.every(Number.isFinite);
-explorer.z = space.onto(usable ? asked : explorer.points[Math.min(2, explorer.points.length - 1)]);
+const firstRow = Math.min(2, explorer.points.length - 1);
+if (about.context.length) explorer.given = new Given($("context"), about.context, rows.context, () => explorer.regiven());
+explorer.given?.of(firstRow);
+if (!explorer.arrive()) explorer.z = explorer.points[firstRow];
 explorer.near = [];
 map.resized();
 explorer.relook();
@@ -56,9 +57,6 @@ map.face(explorer.z);
 explorer.go(explorer.z);
 
 // --- what people touch ---
-
-if (about.context.length) explorer.given = new Given($("context"), about.context, rows.context, () => explorer.regiven());
-explorer.given?.of(2);
 
 $("colour").addEventListener("change", () => explorer.recolour());
 $("view").addEventListener("change", () => explorer.relook());
@@ -170,8 +168,7 @@ addEventListener("keydown", (event) => {
   keys[event.key](event);
 });
 addEventListener("hashchange", () => {
-  const z = /^#z=([-\d.,e+]+)$/.exec(location.hash)?.[1].split(",").map(Number);
-  if (z?.length === about.latent.dim && z.every(Number.isFinite)) explorer.go(z);
+  if (explorer.arrive()) explorer.regiven();
 });
 
 // --- the decoder ---
