@@ -365,6 +365,35 @@ def test_the_nearest_rows_are_the_nearest_and_a_click_goes_there(digits, page):
     assert place(page) == pytest.approx(rows[expected[3]].tolist())
 
 
+LONG = "long " * 40
+
+
+@pytest.fixture(scope="module")
+def named_page(tmp_path_factory: pytest.TempPathFactory, opened) -> Any:
+    """A table whose columns are called `label` and very long, with values that are written from the right."""
+    folder = tmp_path_factory.mktemp("named")
+    rows = "".join(f"{i % 7},{('مدينة', 'Oslo')[i % 2]},{-1000 * i}\n" for i in range(90))
+    (folder / "named.csv").write_text(f"{LONG.strip()},label,n\n" + rows, encoding="utf-8")
+    return opened(trained(load(str(folder / "named.csv")), recipes.vae, folder, latent=2)[1])
+
+
+def test_a_column_called_label_is_looked_up_once_and_values_keep_their_direction(named_page):
+    page = named_page
+    settle(page)
+    assert page.evaluate("explorer.values(explorer.labels) === explorer.values(explorer.labels)")
+    codes = page.evaluate("explorer.points.map((_, row) => explorer.label(row))")
+    assert set(codes) == {"مدينة", "Oslo"}
+    values = page.locator("#near button").first.locator("span bdi").all_inner_texts()
+    assert len(values) == 3
+    assert values[1] in codes
+
+
+def test_a_very_long_name_of_a_column_leaves_the_table_in_sight(named_page):
+    heading = named_page.locator("#between tbody th").first
+    assert heading.get_attribute("title") == LONG.strip()
+    assert heading.bounding_box()["width"] < 300
+
+
 def test_light_and_dark(page, table_page):
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)

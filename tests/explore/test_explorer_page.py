@@ -201,6 +201,9 @@ def test_the_policy_names_the_one_script_and_the_one_style(tmp_path: Path):
         explore.place(None, tmp_path / "e.txt")
     with pytest.raises(UserError, match="no folder"):
         explore.place(None, tmp_path / "no" / "e.html")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        explore.place(None, tmp_path / "folder.html", force=True)
     with pytest.raises(UserError, match="kept no folder"):
         explore.write(run, data)
 

@@ -15,6 +15,8 @@ class Explorer {
     this.show = showOf(about.shown, rows);
     this.show.mount($("picture"));
     this.decodes = 0;
+    this.known = new Map(); // values of columns, once they were asked for
+    this.labels = about.colours.find((column) => column.name === "label" && column.categories.length);
     this.map = new LatentMap($("map"), this.space, this.dims, this.points, {
       move: (z) => this.go(z),
       jump: (row) => this.visit(row),
@@ -136,15 +138,17 @@ class Explorer {
   }
 
   label(row) {
-    const column = about.colours.find((c) => c.name === "label");
-    return column ? (column.categories[this.values(column)[row]] ?? "") : "";
+    return this.labels?.categories[this.values(this.labels)[row]] ?? "";
   }
 
   /** The values of a column that points may be coloured by. */
   values(column) {
     if (column.array) return this.rows[column.array].values;
-    const P = about.shown.columns.length;
-    return this.rows.x.values.filter((_, i) => i % P === column.column);
+    if (!this.known.has(column)) {
+      const P = about.shown.columns.length;
+      this.known.set(column, Float32Array.from(this.points, (_, row) => this.rows.x.values[row * P + column.column]));
+    }
+    return this.known.get(column);
   }
 
   // --- A and B ---
@@ -231,10 +235,10 @@ class Explorer {
     if (row < 0) return;
     const label = this.label(row);
     const parts = this.show.rowTile ? [this.show.rowTile(row)] : [];
-    const words = element("span", {}, element("b", {}, `row ${row}`), label ? ` · ${label}` : "");
+    const words = element("span", {}, element("b", {}, `row ${row}`), ...(label ? [" · ", apart(label)] : []));
     if (!this.show.rowTile) {
       const values = this.show.row(row);
-      const lines = this.show.columns.slice(0, 5).map((c, i) => element("small", {}, `${c.name} ${this.show.text(c, values[i])}`));
+      const lines = this.show.columns.slice(0, 5).map((c, i) => element("small", {}, apart(c.name), " ", apart(this.show.text(c, values[i]))));
       words.append(...lines);
     }
     tip.replaceChildren(...parts, words);

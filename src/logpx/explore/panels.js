@@ -201,7 +201,7 @@ class Between {
     const head = element("tr", {}, element("th", {}, ""));
     xs.forEach((_, k) => head.append(element("th", { scope: "col" }, k === 0 ? "A" : k === STOPS - 1 ? "B" : fixed(k / (STOPS - 1), 1))));
     const lines = columns.map((column) => {
-      const line = element("tr", {}, element("th", { scope: "row" }, column.name));
+      const line = element("tr", {}, element("th", { scope: "row", title: column.name }, column.name));
       line.append(...xs.map((x) => element("td", {}, this.show.decodedText(column, x))));
       return line;
     });
@@ -244,7 +244,7 @@ class Nearest {
       const few = this.show.columns.slice(0, 4);
       const values = this.show.row(row);
       const texts = few.map((c) => this.show.text(c, values[this.show.columns.indexOf(c)]));
-      button.append(element("b", {}, label || `row ${row}`), element("span", {}, texts.join(" · ")), element("small", {}, pretty(far)));
+      button.append(element("b", {}, label || `row ${row}`), element("span", {}, ...texts.flatMap((text, k) => (k ? [" · ", apart(text)] : [apart(text)]))), element("small", {}, pretty(far)));
     }
     button.addEventListener("click", () => this.jump(row));
     return button;
@@ -256,7 +256,7 @@ class Given {
   constructor(place, columns, rows, changed) {
     Object.assign(this, { columns, rows, changed });
     this.fields = columns.map((column) => this.field(column));
-    place.append(...columns.map((column, i) => element("label", {}, `given ${column.name} `, this.fields[i])));
+    place.append(...columns.map((column, i) => element("label", {}, "given ", apart(column.name), " ", this.fields[i])));
   }
 
   field({ categories }) {
