@@ -131,6 +131,9 @@ def test_a_link_comes_back_to_what_a_conditional_model_was_given(table, table_pa
     again = opened(table[1], there[0])
     settle(again)
     assert again.evaluate("[location.hash, explorer.decoder.context, Array.from(picture.decoded.x)]") == there
+    again.evaluate("[explorer.held, explorer.decoder] = [explorer.decoder, undefined]")
+    again.evaluate("explorer.visit(0)")  # as where there is no WebAssembly
+    again.evaluate("explorer.decoder = explorer.held")
     again.evaluate("hash => (location.hash = hash)", before[1])
     again.wait_for_timeout(50)
     settle(again)
@@ -300,6 +303,11 @@ def test_a_slider_moves_its_direction_and_is_sorted_by_kl(digits, page):
     settle(page)
     assert place(page)[i] == pytest.approx(0)
     assert page.locator("#use li").count() == 3
+    bar = page.locator("#use li").first
+    bar.hover()
+    assert page.locator(".direction.lit input").get_attribute("data-direction") == str(i)
+    page.mouse.move(5, 5)
+    assert page.locator(".direction.lit").count() == 0
 
 
 def test_points_are_coloured_by_label_or_by_any_column(page, table_page):

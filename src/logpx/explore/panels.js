@@ -1,4 +1,4 @@
-// The parts of the page beside the map: who is at work, sliders with their strips, from A to B, the nearest rows.
+// The parts of the page beside the map: sliders with their strips, from A to B, the nearest rows.
 
 const CELLS = 9; // decoded pictures of a slider's strip
 const STOPS = 11; // of the way from A to B
@@ -40,44 +40,6 @@ class Strip {
     ctx.lineWidth = 3;
     ctx.strokeRect(this.marked * cell + 2.5, 1.5, cell - 5, height - 3);
   }
-}
-
-/** What a direction is used for, in words. */
-function useOf({ by }, { used }) {
-  const name = by === "KL" ? "KL" : "spread";
-  return used === null ? `${name} not known` : `${name} ${pretty(used)}${by === "KL" ? " nats" : ""}`;
-}
-
-/** KL of each direction as bars, and one sentence on who is at work. */
-function usePanel(place, sentence, latent, order) {
-  const { dims, by } = latent;
-  const active = dims.filter((d) => d.active).length;
-  const known = dims.every((d) => d.active !== null);
-  const what =
-    by === "KL"
-      ? "the KL from the prior that each direction pays, in nats per data point"
-      : "the standard deviation of the rows’ codes in each direction";
-  const verdict =
-    active === 0
-      ? ": the decoder ignores z, the posterior has collapsed"
-      : active === dims.length
-        ? ""
-        : "; hollow ones are not (they vary by less than 0.01 over the rows)";
-  const claim = known
-    ? [element("strong", {}, `${active} of ${dims.length} directions active`), verdict]
-    : [`How many of ${counted(dims.length, "directions")} are active is `, element("strong", {}, "not known"), ` from ${counted(latent.rows, "rows")}`];
-  sentence.replaceChildren(...claim, `. The bars are ${what}.`);
-  const most = Math.max(...dims.map((d) => d.used), 1e-9);
-  const shown = order.slice(0, 60);
-  place.style.setProperty("--n", shown.length);
-  place.replaceChildren(
-    ...shown.map((i) => {
-      const bar = element("i", { class: dims[i].active === false ? "off" : "" });
-      bar.style.setProperty("--share", dims[i].used / most);
-      const words = `${dims[i].name}: ${useOf(latent, dims[i])}${dims[i].active === false ? ", not active" : ""}`;
-      return element("li", { title: words }, bar, element("span", { ariaHidden: "true" }, dims[i].name), element("span", { class: "heard" }, words));
-    }),
-  );
 }
 
 /** A slider for each direction, sorted by use, each over a strip of what it does to the picture. */
@@ -150,6 +112,11 @@ class Sliders {
     const { space } = this.space.directions[i];
     const far = 2 * this.latent.dims[i].spread;
     return space.kappa > 0 ? Math.min(far / 4, (2 * Math.PI * space.radius) / CELLS) : far / 4;
+  }
+
+  /** Marks the slider of direction i, or no longer. */
+  light(i, on) {
+    this.lines.find((line) => line.i === i).node.classList.toggle("lit", on);
   }
 
   /** z as sliders show it. */

@@ -19,7 +19,7 @@ if (about.evidence) {
   const kinds = { exact: "exact", "lower bound": "lower bound on log p(x)", score: "a score, not a log-likelihood" };
   small.textContent = `nats, ${name === "log p(x)" || name === "score" ? "" : `${name}, `}${kinds[kind] ?? kind}, over ${counted(about.rows.n, about.rows.name)}`;
 } else $("evidence").replaceChildren(element("p", { class: "soft" }, "No log p(x): nothing in this model bounds it."));
-usePanel($("use"), $("use-words"), about.latent, explorer.order);
+usePanel($("use"), $("use-words"), about.latent, explorer.order, (i, on) => explorer.sliders.light(i, on));
 const curved = !space.flat;
 const strips = explorer.show.hasTiles ? ` Below each, what it does to the picture, the others staying where they are${curved ? ": the geodesic through z, which is in the middle" : ""}.` : "";
 $("directions-note").textContent =
