@@ -119,6 +119,30 @@ def test_the_columns_of_a_table_are_shown_in_their_units(table, table_page):
     assert table_page.said == []
 
 
+def test_a_link_comes_back_to_what_a_conditional_model_was_given(table, table_page, opened):
+    field = table_page.locator("#context input, #context select")
+    before = table_page.evaluate("[explorer.given.values()[0], location.hash]")
+    table_page.evaluate("explorer.given.set([3])")
+    field.dispatch_event("change")
+    settle(table_page)
+    table_page.wait_for_timeout(250)
+    there = table_page.evaluate("[location.hash, explorer.decoder.context, Array.from(picture.decoded.x)]")
+    assert there[0].endswith("&given=3")
+    again = opened(table[1], there[0])
+    settle(again)
+    assert again.evaluate("[location.hash, explorer.decoder.context, Array.from(picture.decoded.x)]") == there
+    again.evaluate("[explorer.held, explorer.decoder] = [explorer.decoder, undefined]")
+    again.evaluate("explorer.visit(0)")  # as where there is no WebAssembly
+    again.evaluate("explorer.decoder = explorer.held")
+    again.evaluate("hash => (location.hash = hash)", before[1])
+    again.wait_for_timeout(50)
+    settle(again)
+    assert again.evaluate("explorer.given.values()[0]") == before[0]
+    assert again.said == []
+    table_page.evaluate("values => explorer.given.set(values)", before[:1])
+    field.dispatch_event("change")
+
+
 SPACES = [
     Space(0, 3),
     Space(0, 2, -1.3, "stereographic"),
@@ -279,6 +303,11 @@ def test_a_slider_moves_its_direction_and_is_sorted_by_kl(digits, page):
     settle(page)
     assert place(page)[i] == pytest.approx(0)
     assert page.locator("#use li").count() == 3
+    bar = page.locator("#use li").first
+    bar.hover()
+    assert page.locator(".direction.lit input").get_attribute("data-direction") == str(i)
+    page.mouse.move(5, 5)
+    assert page.locator(".direction.lit").count() == 0
 
 
 def test_points_are_coloured_by_label_or_by_any_column(page, table_page):
@@ -342,6 +371,35 @@ def test_the_nearest_rows_are_the_nearest_and_a_click_goes_there(digits, page):
     buttons.nth(3).click()
     settle(page)
     assert place(page) == pytest.approx(rows[expected[3]].tolist())
+
+
+LONG = "long " * 40
+
+
+@pytest.fixture(scope="module")
+def named_page(tmp_path_factory: pytest.TempPathFactory, opened) -> Any:
+    """A table whose columns are called `label` and very long, with values that are written from the right."""
+    folder = tmp_path_factory.mktemp("named")
+    rows = "".join(f"{i % 7},{('مدينة', 'Oslo')[i % 2]},{-1000 * i}\n" for i in range(90))
+    (folder / "named.csv").write_text(f"{LONG.strip()},label,n\n" + rows, encoding="utf-8")
+    return opened(trained(load(str(folder / "named.csv")), recipes.vae, folder, latent=2)[1])
+
+
+def test_a_column_called_label_is_looked_up_once_and_values_keep_their_direction(named_page):
+    page = named_page
+    settle(page)
+    assert page.evaluate("explorer.values(explorer.labels) === explorer.values(explorer.labels)")
+    codes = page.evaluate("explorer.points.map((_, row) => explorer.label(row))")
+    assert set(codes) == {"مدينة", "Oslo"}
+    values = page.locator("#near button").first.locator("span bdi").all_inner_texts()
+    assert len(values) == 3
+    assert values[1] in codes
+
+
+def test_a_very_long_name_of_a_column_leaves_the_table_in_sight(named_page):
+    heading = named_page.locator("#between tbody th").first
+    assert heading.get_attribute("title") == LONG.strip()
+    assert heading.bounding_box()["width"] < 300
 
 
 def test_light_and_dark(page, table_page):

@@ -118,6 +118,19 @@ def test_the_payload_of_pictures_has_codes_thumbnails_and_what_colours_them():
     json.loads(as_json(about))
 
 
+@pytest.mark.filterwarnings("error")
+def test_from_few_rows_it_is_not_known_which_directions_are_active(tmp_path: Path):
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32))
+    s = subject(load(str(tmp_path / "few.npy")))
+    assert len(s.means) < 10
+    with at_rest(s.model):
+        few = payload(s, 50, 1).about["latent"]
+        one = payload(s, 1, 1).about["latent"]
+    assert few["rows"] == len(s.means)
+    assert [d["active"] for d in few["dims"] + one["dims"]] == [None] * 4
+    assert all(d["spread"] == 1 for d in one["dims"])
+
+
 def test_large_pictures_shrink_and_their_number_does():
     class Large:
         is_image = True
@@ -188,6 +201,9 @@ def test_the_policy_names_the_one_script_and_the_one_style(tmp_path: Path):
         explore.place(None, tmp_path / "e.txt")
     with pytest.raises(UserError, match="no folder"):
         explore.place(None, tmp_path / "no" / "e.html")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        explore.place(None, tmp_path / "folder.html", force=True)
     with pytest.raises(UserError, match="kept no folder"):
         explore.write(run, data)
 

@@ -30,7 +30,8 @@ def explore(
     if as_json:
         numbers = {"run": str(run), "explorer": str(page), "rows": known.about["rows"]["n"], "bytes": size}
         return print_json(numbers | {"evidence": known.about["evidence"]})
-    print(f"explorer: {page} ({size / 1e6:.1f} MB, {known.about['rows']['n']:,} {known.about['rows']['name']})")
+    n, name = known.about["rows"]["n"], known.about["rows"]["name"]
+    print(f"explorer: {page} ({size / 1e6:.1f} MB, {n:,} {name.removesuffix('s') if n == 1 else name})")
     if show:
         _open(page)
     return None

@@ -57,12 +57,18 @@ def place(folder: Path | None, to: str | Path | None, *, force: bool = False) ->
     if to is None:
         if folder is None:
             raise UserError("This run kept no folder: name the file that the explorer goes to.")
-        return folder / "explorer.html"
-    path = Path(to)
+        return _file(folder / "explorer.html")
+    path = _file(Path(to))
     if path.suffix != ".html":
         raise UserError(f"{path.name}: the explorer is one page, so name a file that ends in .html.")
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} to write {path.name} in.")
     if path.exists() and not force:
         raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    return path
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: the explorer is one page, and needs a file's name.")
     return path

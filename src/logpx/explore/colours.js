@@ -60,4 +60,7 @@ function pretty(value, digits = 3) {
 
 const fixedThousands = (value) => Math.round(value).toLocaleString("en").replace("-", "−");
 
-const fixed = (value, digits) => value.toFixed(digits).replace("-", "−");
+const fixed = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]+$)/, "").replace("-", "−");
+
+/** A number of things whose name is given in the plural. */
+const counted = (n, names) => `${n.toLocaleString("en")} ${n === 1 ? names.replace(/s$/, "") : names}`;

@@ -15,6 +15,8 @@ class Explorer {
     this.show = showOf(about.shown, rows);
     this.show.mount($("picture"));
     this.decodes = 0;
+    this.known = new Map(); // values of columns, once they were asked for
+    this.labels = about.colours.find((column) => column.name === "label" && column.categories.length);
     this.map = new LatentMap($("map"), this.space, this.dims, this.points, {
       move: (z) => this.go(z),
       jump: (row) => this.visit(row),
@@ -53,14 +55,35 @@ class Explorer {
   /** Goes to the code of a row, given what it was given. */
   visit(row) {
     this.given?.of(row);
-    if (this.given) this.decoder.context = this.given.numbers();
+    this.give();
     this.go(this.points[row]);
     this.map.askForTiles();
   }
 
+  /** Tells the decoder, where there is one, what it is given. */
+  give() {
+    if (this.given && this.decoder) this.decoder.context = this.given.numbers();
+  }
+
+  /** Goes to where the address says, or says false where it names no place of this page. */
+  arrive() {
+    const said = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B"));
+    const [z, given] = ["z", "given"].map((name) => said.get(name)?.split(",").map(Number));
+    if (z?.length !== about.latent.dim || !z.every(Number.isFinite)) return false;
+    if (given && this.given?.takes(given)) this.given.set(given);
+    this.z = this.space.onto(z);
+    return true;
+  }
+
+  /** The address that comes back to this place. */
+  get address() {
+    const given = this.given ? `&given=${this.given.values().join(",")}` : "";
+    return `#z=${this.z.map((v) => Number(v.toFixed(4))).join(",")}${given}`;
+  }
+
   /** Decodes all that is seen anew, given something else. */
   regiven() {
-    if (this.given) this.decoder.context = this.given.numbers();
+    this.give();
     this.setEnd("a", this.map.marks.a);
     this.go(this.z);
     this.map.askForTiles();
@@ -88,7 +111,7 @@ class Explorer {
     this.resting = setTimeout(() => {
       this.strips();
       if (this.map.behind && this.dims.length > 2) this.map.askForTiles();
-      history.replaceState(null, "", `#z=${this.z.map((v) => Number(v.toFixed(4))).join(",")}`);
+      history.replaceState(null, "", this.address);
       this.say();
     }, 140);
   }
@@ -115,15 +138,17 @@ class Explorer {
   }
 
   label(row) {
-    const column = about.colours.find((c) => c.name === "label");
-    return column ? (column.categories[this.values(column)[row]] ?? "") : "";
+    return this.labels?.categories[this.values(this.labels)[row]] ?? "";
   }
 
   /** The values of a column that points may be coloured by. */
   values(column) {
     if (column.array) return this.rows[column.array].values;
-    const P = about.shown.columns.length;
-    return this.rows.x.values.filter((_, i) => i % P === column.column);
+    if (!this.known.has(column)) {
+      const P = about.shown.columns.length;
+      this.known.set(column, Float32Array.from(this.points, (_, row) => this.rows.x.values[row * P + column.column]));
+    }
+    return this.known.get(column);
   }
 
   // --- A and B ---
@@ -199,9 +224,9 @@ class Explorer {
     this.map.marks.z = this.z;
     this.map.look(view);
     const { rows } = about;
-    const all = rows.n < rows.of ? `the first ${rows.n.toLocaleString("en")} of ${rows.of.toLocaleString("en")}` : rows.n.toLocaleString("en");
+    const first = rows.n < rows.of ? `the first ${rows.n.toLocaleString("en")} of ` : "";
     const dashed = this.map.standard && view.j !== null ? " Dashed: one, two and three standard deviations of the prior." : "";
-    $("map-note").textContent = `Points: ${rows.centres} of ${all} ${rows.name}. ${chosen.note}${dashed}`;
+    $("map-note").textContent = `Points: ${rows.centres} of ${first}${counted(rows.of, rows.name)}. ${chosen.note}${dashed}`;
   }
 
   hover(row, at) {
@@ -210,10 +235,10 @@ class Explorer {
     if (row < 0) return;
     const label = this.label(row);
     const parts = this.show.rowTile ? [this.show.rowTile(row)] : [];
-    const words = element("span", {}, element("b", {}, `row ${row}`), label ? ` · ${label}` : "");
+    const words = element("span", {}, element("b", {}, `row ${row}`), ...(label ? [" · ", apart(label)] : []));
     if (!this.show.rowTile) {
       const values = this.show.row(row);
-      const lines = this.show.columns.slice(0, 5).map((c, i) => element("small", {}, `${c.name} ${this.show.text(c, values[i])}`));
+      const lines = this.show.columns.slice(0, 5).map((c, i) => element("small", {}, apart(c.name), " ", apart(this.show.text(c, values[i]))));
       words.append(...lines);
     }
     tip.replaceChildren(...parts, words);

@@ -120,7 +120,7 @@ class LatentMap {
       this.stale = false;
       const ctx = sharp(this.canvas, this.width, this.height);
       ctx.drawImage(this.still, 0, 0, this.width, this.height);
-      this.drawMarks(ctx);
+      drawMarks(ctx, this);
     });
   }
 
@@ -174,91 +174,6 @@ class LatentMap {
     };
     fill(unknown, css("--faint"));
     paths.forEach((pair, k) => fill(pair, colours[k]));
-    ctx.globalAlpha = 1;
-  }
-
-  drawMarks(ctx) {
-    const { z, a, b, near, hover } = this.marks;
-    if (a && b) this.drawWay(ctx, a, b);
-    const ring = (row, r, width) => {
-      ctx.beginPath();
-      ctx.arc(...this.screen(this.placed[row]), r, 0, 7);
-      ctx.strokeStyle = css("--ink");
-      ctx.lineWidth = width;
-      ctx.stroke();
-    };
-    near.forEach(({ row }) => this.placed[row][2] >= 0 && ring(row, 4.5, 1));
-    if (hover >= 0) ring(hover, 7, 2);
-    if (a) this.drawLetter(ctx, a, "A");
-    if (b) this.drawLetter(ctx, b, "B");
-    if (z) this.drawHere(ctx, z);
-    if (this.box) {
-      const { from, to } = this.box;
-      ctx.strokeStyle = css("--accent");
-      ctx.setLineDash([4, 3]);
-      ctx.strokeRect(from[0], from[1], to[0] - from[0], to[1] - from[1]);
-      ctx.setLineDash([]);
-    }
-  }
-
-  /** The geodesic from A to B, faint where it is behind. */
-  drawWay(ctx, a, b) {
-    const way = Array.from({ length: 65 }, (_, i) => this.view.place(this.space.geodesic(a, b, i / 64)));
-    for (const [colour, width] of [
-      [css("--paper"), 4.5],
-      [css("--ink"), 1.75],
-    ]) {
-      ctx.strokeStyle = colour;
-      ctx.lineWidth = width;
-      ctx.lineJoin = ctx.lineCap = "round";
-      for (let i = 1; i < way.length; i++) {
-        ctx.globalAlpha = way[i][2] >= 0 ? 1 : 0.2;
-        ctx.beginPath();
-        ctx.moveTo(...this.screen(way[i - 1]));
-        ctx.lineTo(...this.screen(way[i]));
-        ctx.stroke();
-      }
-    }
-    ctx.globalAlpha = 1;
-  }
-
-  drawLetter(ctx, z, letter) {
-    const p = this.view.place(z);
-    const [x, y] = this.screen(p);
-    ctx.globalAlpha = p[2] >= 0 ? 1 : 0.4;
-    ctx.fillStyle = css("--ink");
-    ctx.strokeStyle = css("--paper");
-    ctx.lineWidth = 2;
-    ctx.beginPath();
-    ctx.arc(x, y, 9.5, 0, 7);
-    ctx.fill();
-    ctx.stroke();
-    ctx.fillStyle = css("--paper");
-    ctx.font = "600 11px system-ui, sans-serif";
-    ctx.textAlign = "center";
-    ctx.textBaseline = "middle";
-    ctx.fillText(letter, x, y + 0.5);
-    ctx.globalAlpha = 1;
-  }
-
-  drawHere(ctx, z) {
-    const p = this.view.place(z);
-    const [x, y] = this.screen(p);
-    ctx.globalAlpha = p[2] >= 0 ? 1 : 0.4;
-    for (const [colour, width] of [
-      [css("--paper"), 6],
-      [css("--accent"), 3],
-    ]) {
-      ctx.strokeStyle = colour;
-      ctx.lineWidth = width;
-      ctx.beginPath();
-      ctx.arc(x, y, 12, 0, 7);
-      ctx.stroke();
-    }
-    ctx.fillStyle = css("--accent");
-    ctx.beginPath();
-    ctx.arc(x, y, 2.25, 0, 7);
-    ctx.fill();
     ctx.globalAlpha = 1;
   }
 

@@ -1,8 +1,9 @@
 """The page as one file (floor 8): markup, style and script as they stand in this folder, and all that they need, embedded.
 
-The policy lets the page run the one script and the one style whose digests it names, compile the embedded WebAssembly, and
-nothing else: no address is in it that could be asked. Arrays and programs are gzip in base64, which holds no markup; words
-go in as JSON whose angle brackets are escapes, so that no label of a row can end its element.
+The policy lets the page run the one script and the one style whose digests it names and scripts that it makes of its own
+bytes (blob:, the embedded runtime), compile the embedded WebAssembly, and nothing else: no address is in it that could be
+asked. Arrays and programs are gzip in base64, which holds no markup; words go in as JSON whose angle brackets are escapes, so
+that no label of a row can end its element.
 """
 
 import base64
@@ -27,8 +28,10 @@ SCRIPTS = (
     "decoder",
     "show",
     "grounds",
+    "marks",
     "pointer",
     "map",
+    "use",
     "panels",
     "explorer",
     "start",

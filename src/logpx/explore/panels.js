@@ -1,4 +1,4 @@
-// The parts of the page beside the map: who is at work, sliders with their strips, from A to B, the nearest rows.
+// The parts of the page beside the map: sliders with their strips, from A to B, the nearest rows.
 
 const CELLS = 9; // decoded pictures of a slider's strip
 const STOPS = 11; // of the way from A to B
@@ -42,41 +42,13 @@ class Strip {
   }
 }
 
-/** KL of each direction as bars, and one sentence on who is at work. */
-function usePanel(place, sentence, latent, order) {
-  const { dims, by } = latent;
-  const active = dims.filter((d) => d.active).length;
-  const what =
-    by === "KL"
-      ? "the KL from the prior that each direction pays, in nats per data point"
-      : "the standard deviation of the rows’ codes in each direction";
-  const verdict =
-    active === 0
-      ? ": the decoder ignores z, the posterior has collapsed"
-      : active === dims.length
-        ? ""
-        : "; hollow ones are not (they vary by less than 0.01 over the rows)";
-  sentence.replaceChildren(element("strong", {}, `${active} of ${dims.length} directions active`), `${verdict}. The bars are ${what}.`);
-  const most = Math.max(...dims.map((d) => d.used), 1e-9);
-  const shown = order.slice(0, 60);
-  place.style.setProperty("--n", shown.length);
-  place.replaceChildren(
-    ...shown.map((i) => {
-      const bar = element("i", { class: dims[i].active ? "" : "off" });
-      bar.style.setProperty("--share", dims[i].used / most);
-      const words = `${dims[i].name}: ${pretty(dims[i].used)}${by === "KL" ? " nats" : ""}${dims[i].active ? "" : ", not active"}`;
-      return element("li", { title: words }, bar, element("span", { ariaHidden: "true" }, dims[i].name), element("span", { class: "heard" }, words));
-    }),
-  );
-}
-
 /** A slider for each direction, sorted by use, each over a strip of what it does to the picture. */
 class Sliders {
   constructor(place, space, latent, order, show, asked) {
     Object.assign(this, { space, latent, order, show, asked, flat: space.flat });
     this.lines = order.map((i) => this.line(i));
     const byDirection = new Map(order.map((i, at) => [i, this.lines[at]]));
-    const live = order.filter((i) => latent.dims[i].active);
+    const live = order.filter((i) => latent.dims[i].active !== false);
     const fold = (name, which) => {
       if (!which.length) return;
       const details = element("details", {}, element("summary", {}, `${name} (${which.length})`));
@@ -86,7 +58,7 @@ class Sliders {
     };
     place.append(...live.slice(0, LISTED).map((i) => byDirection.get(i).node));
     fold("More", live.slice(LISTED));
-    fold("Collapsed", order.filter((i) => !latent.dims[i].active));
+    fold("Collapsed", order.filter((i) => latent.dims[i].active === false));
   }
 
   line(i) {
@@ -97,25 +69,21 @@ class Sliders {
       min: String(d.low),
       max: String(d.high),
       step: "any",
-      "aria-label": `${d.name}, ${this.use(d)}`,
+      "aria-label": `${d.name}, ${useOf(this.latent, d)}`,
     });
     input.dataset.direction = String(i);
     input.addEventListener("input", () => this.asked.slide(i, Number(input.value)));
     input.addEventListener("keydown", (event) => this.key(event, i, input, d));
     input.addEventListener("dblclick", () => this.asked.slide(i, clamp(0, d.low, d.high)));
-    const use = element("span", { class: "use" }, element("i"), element("span", {}, this.use(d)));
+    const use = element("span", { class: "use" }, element("i"), element("span", {}, useOf(this.latent, d)));
     const most = Math.max(...this.latent.dims.map((other) => other.used), 1e-9);
     use.firstChild.style.width = `${Math.max(2, (100 * d.used) / most)}%`;
     const head = element("div", { class: "head" }, element("b", {}, d.name), value, use);
     const body = element("div", { class: "body" }, input);
     const strip = this.show.hasTiles ? new Strip(CELLS, (k) => this.asked.jump(this.stops(i)[k])) : null;
     if (strip) body.append(strip.canvas);
-    const node = element("div", { class: d.active ? "direction" : "direction off" }, head, body);
+    const node = element("div", { class: d.active === false ? "direction off" : "direction" }, head, body);
     return { i, node, input, value, strip };
-  }
-
-  use(d) {
-    return this.latent.by === "KL" ? `KL ${pretty(d.used)} nats` : `spread ${pretty(d.used)}`;
   }
 
   /** Arrow keys move a hundredth of the range: of a step "any" browsers make too much. */
@@ -144,6 +112,11 @@ class Sliders {
     const { space } = this.space.directions[i];
     const far = 2 * this.latent.dims[i].spread;
     return space.kappa > 0 ? Math.min(far / 4, (2 * Math.PI * space.radius) / CELLS) : far / 4;
+  }
+
+  /** Marks the slider of direction i, or no longer. */
+  light(i, on) {
+    this.lines.find((line) => line.i === i).node.classList.toggle("lit", on);
   }
 
   /** z as sliders show it. */
@@ -195,7 +168,7 @@ class Between {
     const head = element("tr", {}, element("th", {}, ""));
     xs.forEach((_, k) => head.append(element("th", { scope: "col" }, k === 0 ? "A" : k === STOPS - 1 ? "B" : fixed(k / (STOPS - 1), 1))));
     const lines = columns.map((column) => {
-      const line = element("tr", {}, element("th", { scope: "row" }, column.name));
+      const line = element("tr", {}, element("th", { scope: "row", title: column.name }, column.name));
       line.append(...xs.map((x) => element("td", {}, this.show.decodedText(column, x))));
       return line;
     });
@@ -238,7 +211,7 @@ class Nearest {
       const few = this.show.columns.slice(0, 4);
       const values = this.show.row(row);
       const texts = few.map((c) => this.show.text(c, values[this.show.columns.indexOf(c)]));
-      button.append(element("b", {}, label || `row ${row}`), element("span", {}, texts.join(" · ")), element("small", {}, pretty(far)));
+      button.append(element("b", {}, label || `row ${row}`), element("span", {}, ...texts.flatMap((text, k) => (k ? [" · ", apart(text)] : [apart(text)]))), element("small", {}, pretty(far)));
     }
     button.addEventListener("click", () => this.jump(row));
     return button;
@@ -250,7 +223,7 @@ class Given {
   constructor(place, columns, rows, changed) {
     Object.assign(this, { columns, rows, changed });
     this.fields = columns.map((column) => this.field(column));
-    place.append(...columns.map((column, i) => element("label", {}, `given ${column.name} `, this.fields[i])));
+    place.append(...columns.map((column, i) => element("label", {}, "given ", apart(column.name), " ", this.fields[i])));
   }
 
   field({ categories }) {
@@ -268,14 +241,29 @@ class Given {
     });
   }
 
+  /** What the fields hold: of a category its number. */
+  values() {
+    return this.fields.map((field) => Number(field.value));
+  }
+
+  set(values) {
+    this.fields.forEach((field, i) => (field.value = String(values[i])));
+  }
+
+  /** Whether the fields can hold these. */
+  takes(values) {
+    const fits = ({ categories }, i) => !categories.length || categories[values[i]] !== undefined;
+    return values.length === this.columns.length && values.every(Number.isFinite) && this.columns.every(fits);
+  }
+
   /** Sets the fields to what a row was given. */
   of(row) {
     const C = this.rows.shape[1];
     let at = row * C;
-    this.columns.forEach(({ categories, mean, scale }, i) => {
-      const own = this.rows.values.slice(at, (at += categories.length || 1));
-      const value = categories.length ? own.indexOf(Math.max(...own)) : Number((mean + scale * own[0]).toPrecision(6));
-      this.fields[i].value = String(value);
+    const own = this.columns.map(({ categories, mean, scale }) => {
+      const numbers = this.rows.values.slice(at, (at += categories.length || 1));
+      return categories.length ? numbers.indexOf(Math.max(...numbers)) : Number((mean + scale * numbers[0]).toPrecision(6));
     });
+    this.set(own);
   }
 }

@@ -20,6 +20,7 @@ ROW_BYTES = 4_000_000  # of pictures or of columns, before they are compressed: 
 THUMBNAIL = 32  # pixels on the longer side of an embedded picture
 FEW_COLUMNS = 30  # a table of more real columns is drawn as a line, too
 ACTIVE = 0.01  # Var E[z_i|x], see evaluate.usage
+ENOUGH = 10  # rows: from fewer the page does not say which directions are active
 
 
 @dataclass
@@ -102,7 +103,8 @@ def chart(s: Subject, z: Tensor) -> Tensor:
 def latent(s: Subject, n: int) -> dict[str, Any]:
     """The spaces that z is made of, and its directions: how much each is used, and how far a slider goes.
 
-    KL where q factorises over the axes of a flat space; elsewhere the standard deviation of the means in each direction.
+    KL where q factorises over the axes of a flat space; elsewhere the standard deviation of the means in each direction, which
+    one row does not have: a strip then goes by ones. Whether a direction is active is None below ENOUGH rows.
     """
     u = chart(s, s.means.double())[:n]
     low, high = u.quantile(torch.tensor([0.005, 0.995], dtype=u.dtype), 0)
@@ -110,17 +112,20 @@ def latent(s: Subject, n: int) -> dict[str, Any]:
         low, high = low.clamp_max(-3), high.clamp_min(3)
     margin = 0.04 * (high - low).clamp_min(0.1)
     kl = s.usage.kl if s.is_one_flat and s.usage else None
-    used = u.std(0) if kl is None else kl
-    active = (s.usage.variance_of_means if s.is_euclidean and s.usage else u.var(0)) >= ACTIVE
+    spread = u.std(0) if n > 1 else None
+    used = spread if kl is None else kl
+    counted = s.usage if s.is_euclidean else None
+    rows = len(s.means) if counted else n
+    variance = counted.variance_of_means if counted else u.var(0) if n > 1 else None
     letter = "z" if s.is_euclidean else "u"
     dims = [
         {
             "name": f"{letter}{i}",
-            "used": float(used[i]),
-            "active": bool(active[i]),
+            "used": None if used is None else float(used[i]),
+            "active": None if variance is None or rows < ENOUGH else bool(variance[i] >= ACTIVE),
             "low": float(low[i] - margin[i]),
             "high": float(high[i] + margin[i]),
-            "spread": float(u[:, i].std()),
+            "spread": 1.0 if spread is None else float(spread[i]),
         }
         for i in range(u.shape[1])
     ]
@@ -128,6 +133,7 @@ def latent(s: Subject, n: int) -> dict[str, Any]:
         "dim": s.dim,
         "spaces": [part._asdict() for part in s.spaces],
         "dims": dims,
+        "rows": rows,
         "by": "spread" if kl is None else "KL",
         "standard": s.is_standard and s.is_euclidean,
     }

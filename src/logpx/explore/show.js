@@ -11,6 +11,9 @@ function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Words whose direction of writing is their own, and not that of what stands beside them. */
+const apart = (words) => element("bdi", {}, words);
+
 /** A canvas as sharp as the screen; returns its context in CSS pixels. */
 function sharp(canvas, width, height) {
   const ratio = window.devicePixelRatio || 1;

@@ -17,9 +17,9 @@ if (about.evidence) {
   big.append(fixed(value, digits));
   if (error > 0) big.append(" ", element("span", {}, `± ${fixed(error, digits)}`));
   const kinds = { exact: "exact", "lower bound": "lower bound on log p(x)", score: "a score, not a log-likelihood" };
-  small.textContent = `nats, ${name === "log p(x)" || name === "score" ? "" : `${name}, `}${kinds[kind] ?? kind}, over ${about.rows.n.toLocaleString("en")} ${about.rows.name}`;
+  small.textContent = `nats, ${name === "log p(x)" || name === "score" ? "" : `${name}, `}${kinds[kind] ?? kind}, over ${counted(about.rows.n, about.rows.name)}`;
 } else $("evidence").replaceChildren(element("p", { class: "soft" }, "No log p(x): nothing in this model bounds it."));
-usePanel($("use"), $("use-words"), about.latent, explorer.order);
+usePanel($("use"), $("use-words"), about.latent, explorer.order, (i, on) => explorer.sliders.light(i, on));
 const curved = !space.flat;
 const strips = explorer.show.hasTiles ? ` Below each, what it does to the picture, the others staying where they are${curved ? ": the geodesic through z, which is in the middle" : ""}.` : "";
 $("directions-note").textContent =
@@ -41,9 +41,10 @@ $("behind-field").hidden = about.shown.kind !== "image" || explorer.dims.length 
 
 // --- where to begin ---
 
-const asked = /^#z=([-\d.,e+]+)$/.exec(location.hash)?.[1].split(",").map(Number);
-const usable = asked?.length === about.latent.dim && asked.every(Number.isFinite);
-explorer.z = space.onto(usable ? asked : explorer.points[Math.min(2, explorer.points.length - 1)]);
+const firstRow = Math.min(2, explorer.points.length - 1);
+if (about.context.length) explorer.given = new Given($("context"), about.context, rows.context, () => explorer.regiven());
+explorer.given?.of(firstRow);
+if (!explorer.arrive()) explorer.z = explorer.points[firstRow];
 explorer.near = [];
 map.resized();
 explorer.relook();
@@ -56,9 +57,6 @@ map.face(explorer.z);
 explorer.go(explorer.z);
 
 // --- what people touch ---
-
-if (about.context.length) explorer.given = new Given($("context"), about.context, rows.context, () => explorer.regiven());
-explorer.given?.of(2);
 
 $("colour").addEventListener("change", () => explorer.recolour());
 $("view").addEventListener("change", () => explorer.relook());
@@ -170,8 +168,7 @@ addEventListener("keydown", (event) => {
   keys[event.key](event);
 });
 addEventListener("hashchange", () => {
-  const z = /^#z=([-\d.,e+]+)$/.exec(location.hash)?.[1].split(",").map(Number);
-  if (z?.length === about.latent.dim && z.every(Number.isFinite)) explorer.go(z);
+  if (explorer.arrive()) explorer.regiven();
 });
 
 // --- the decoder ---
