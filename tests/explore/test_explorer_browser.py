@@ -103,8 +103,7 @@ def test_the_address_holds_z_and_what_is_decoded_is_pythons(digits, page):
     for z in ([0.5, -1.0, 0.25], [0.0, 0.0, 0.0], [-2.5, 3.0, 1.0], [30.0, -30.0, 5.0]):
         x = go(page, z)
         assert torch.allclose(torch.tensor(x), decoded(run, z), atol=1e-4)
-    page.wait_for_timeout(200)
-    assert page.evaluate("location.hash") == "#z=30,-30,5"
+    until(page, "location.hash === '#z=30,-30,5'")
 
 
 def test_the_columns_of_a_table_are_shown_in_their_units(table, table_page):
@@ -226,8 +225,7 @@ def test_shift_moves_the_map_and_the_wheel_zooms_it(page):
     assert place(page) == z
     assert moved["x"] < camera["x"]
     page.mouse.wheel(0, -300)
-    page.wait_for_timeout(60)
-    assert page.evaluate("explorer.map.camera.k") > 1.2 * moved["k"]
+    until(page, f"explorer.map.camera.k > 1.2 * {moved['k']}")
     page.click("#fit")
     assert page.evaluate("explorer.map.camera.k") == pytest.approx(camera["k"])
 
@@ -418,12 +416,10 @@ def test_light_and_dark(page, table_page):
 
 def test_a_reader_who_sees_nothing_hears_what_is_decoded(page, table_page):
     go(page, [0.5, 0.5, 0.5])
-    page.wait_for_timeout(250)
-    assert page.inner_text("#said").startswith("Decoded: mean intensity 0.")
+    until(page, "document.getElementById('said').textContent.startsWith('Decoded: mean intensity 0.')")
     assert "nearest is row" in page.inner_text("#said")
     table_page.evaluate("explorer.go([0.1, 0.1])")
-    table_page.wait_for_timeout(250)
-    assert table_page.inner_text("#said").startswith("Decoded: age ")
+    until(table_page, "document.getElementById('said').textContent.startsWith('Decoded: age ')")
     unnamed = """Array.from(document.querySelectorAll('button, select, input, canvas[tabindex]'))
       .filter(e => !(e.ariaLabel || e.innerText.trim() || e.labels?.length)).map(e => e.outerHTML)"""
     assert page.evaluate(unnamed) == []
