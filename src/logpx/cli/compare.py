@@ -73,12 +73,11 @@ def folders_of(given: list[Path]) -> list[Path]:
 
 
 def _check_page(out: Path, force: bool) -> None:
+    from logpx.train.state import check_free
+
     if out.suffix != ".html":
         raise UserError(f"--out is {out}: the page is an .html file.")
-    if out.is_dir() or (out.exists() and not force):
-        raise UserError(f"{out} exists: replace it with --force or choose another file with --out.")
-    if not out.parent.is_dir():
-        raise UserError(f"There is no folder {out.parent} to write {out.name} in.")
+    check_free(out, force=force)
 
 
 def _opened(folders: list[Path]) -> tuple[dict[str, "Run"], dict[str, "Data"]]:
@@ -90,13 +89,12 @@ def _opened(folders: list[Path]) -> tuple[dict[str, "Run"], dict[str, "Data"]]:
     if len(runs) < 2:
         raise UserError("A comparison needs at least two runs: name more of them, or a folder of runs.")
     check_data(abouts)  # before anything is loaded
+    asked = {name: json.dumps(about, sort_keys=True) for name, about in abouts.items()}
     loaded: dict[str, Data] = {}
-    for name, about in abouts.items():
-        key = json.dumps(about, sort_keys=True)
-        loaded[name] = next(
-            (loaded[n] for n in loaded if json.dumps(abouts[n], sort_keys=True) == key), None
-        ) or data_of(Path(name), about)
-    return runs, loaded
+    for name, key in asked.items():
+        if key not in loaded:
+            loaded[key] = data_of(Path(name), abouts[name])
+    return runs, {name: loaded[key] for name, key in asked.items()}
 
 
 def _kept(folder: Path) -> "Run | None":

@@ -55,10 +55,7 @@ class Part:
             raise UserError(f"{self.out.name}: {self.what} are written as {', '.join(self.forms)}.")
         if self.out.suffix == ".parquet" and find_spec("pyarrow") is None:
             raise UserError("Writing .parquet needs pyarrow: run pip install logpx[files], or write .csv.")
-        if not self.out.parent.is_dir():
-            raise UserError(f"There is no folder {self.out.parent} to write {self.out.name} in.")
-        if self.out.exists() and (not force or self.out.is_dir()):
-            raise UserError(f"{self.out} exists: replace it with --force or choose another file with --out.")
+        state.check_free(self.out, force=force)
         if self.path.exists() and not self.begun.exists():
             raise UserError(f"{self.path} is in the way and not of ours: move it, or choose another file with --out.")
         if self.path.exists() and not (resume or force):

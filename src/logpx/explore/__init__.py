@@ -14,7 +14,7 @@ from logpx.explore.payload import Payload, payload
 from logpx.explore.shown import check_explorable, decoder_bytes
 from logpx.subject import Subject
 from logpx.train import Run
-from logpx.train.state import write_atomically
+from logpx.train.state import check_free, write_atomically
 
 __all__ = ["ROWS", "SAMPLES", "place", "write"]
 
@@ -61,10 +61,7 @@ def place(folder: Path | None, to: str | Path | None, *, force: bool = False) ->
     path = _file(Path(to))
     if path.suffix != ".html":
         raise UserError(f"{path.name}: the explorer is one page, so name a file that ends in .html.")
-    if not path.parent.is_dir():
-        raise UserError(f"There is no folder {path.parent} to write {path.name} in.")
-    if path.exists() and not force:
-        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+    check_free(path, force=force)
     return path
 
 

@@ -22,6 +22,14 @@ from torch import Tensor
 from logpx.errors import UserError
 
 
+def check_free(path: Path, *, force: bool) -> None:
+    """Raises UserError for a place without a folder, one that a folder has, and a file that is there, without `force`."""
+    if not path.parent.is_dir():
+        raise UserError(f"There is no folder {path.parent} to write {path.name} in.")
+    if path.exists() and (not force or path.is_dir()):
+        raise UserError(f"{path} exists: replace it with --force or choose another file with --out.")
+
+
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Calls `write` on a temporary neighbour, forces it to the disk and renames it: the old file or the new, never half."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
